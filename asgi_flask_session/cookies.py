@@ -1,0 +1,176 @@
+"""Cookies in headers: find one in a request, spell one for a response. The only file that knows the syntax.
+
+A request's cookies are read as Werkzeug reads them, so that both sides see one session, in time that grows
+no faster than the header.
+"""
+
+import re
+from datetime import UTC, datetime
+
+from .asgi import Header, Headers
+from .dates import http_date, parse_http_date
+from .settings import Settings
+
+_BLANKS = b" \t"  # all that is stripped: a name behind any other white space is another name
+
+# A quoted value and what may follow it. Possessive, so that no input makes it go back.
+_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"[ \t]*+(?:;|\Z)')
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
+
+_DELETED = "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
+
+
+def cookie_header(headers: Headers) -> tuple[bytes | None, list[Header] | None]:
+    """Return the value of the Cookie header, and new headers with one in place of several.
+
+    HTTP/2 lets a client send its cookies in several fields (RFC 9113, 8.2.3). Most servers pass them on so,
+    and much of what lies behind them would join the fields with a comma, or look at one only.
+    """
+    found: bytes | None = None
+    for name, value in headers:
+        if name == b"cookie":
+            if found is not None:
+                return _joined(headers)
+            found = value
+    return found, None
+
+
+def _joined(headers: Headers) -> tuple[bytes, list[Header]]:
+    joined = b"; ".join(value for name, value in headers if name == b"cookie")
+    return joined, [*(header for header in headers if header[0] != b"cookie"), (b"cookie", joined)]
+
+
+def find_cookie(header: bytes, name: bytes) -> bytes | None:
+    """Return the value of cookie *name* in a Cookie header, or None.
+
+    Of several cookies of one name the first wins: a browser sends the longest path first (RFC 6265, 5.4),
+    and Flask reads the same one. A cookie that Werkzeug skips as malformed is skipped.
+    """
+    if b'"' in header:
+        return _find_among_quoted(header, name)
+    found = header.find(name)
+    while found >= 0:
+        end = header.find(b";", found)
+        if end < 0:
+            end = len(header)
+        key, _, value = header[header.rfind(b";", 0, found) + 1 : end].partition(b"=")
+        if key.strip(_BLANKS) == name and not _has_blank(value := value.strip(_BLANKS)):
+            return value
+        found = header.find(name, end)
+    return None
+
+
+def _find_among_quoted(header: bytes, name: bytes) -> bytes | None:
+    """Do the same where a value may be in quotes, with semicolons in it and escaped characters."""
+    start = 0
+    while start < len(header):
+        end = header.find(b";", start)
+        if end < 0:
+            end = len(header)
+        key, _, value = header[start:end].partition(b"=")
+        key = key.strip(_BLANKS)
+        value = value.lstrip(_BLANKS)
+        if not key or b'"' in key or _has_blank(key):
+            pass
+        elif value.startswith(b'"'):
+            if quoted := _QUOTED.match(header, end - len(value)):
+                if key == name:
+                    return _ESCAPE.sub(_unescape, quoted[1])
+                end = quoted.end() - 1
+        elif key == name and b'"' not in value and not _has_blank(value := value.rstrip(_BLANKS)):
+            return value
+        start = end + 1
+    return None
+
+
+def _has_blank(text: bytes) -> bool:
+    return b" " in text or b"\t" in text
+
+
+def _unescape(escape: re.Match[bytes]) -> bytes:
+    character = escape[1]
+    return character if len(character) == 1 else bytes([int(character, 8)])
+
+
+class SetCookie:
+    """Spells the Set-Cookie lines for one set of settings: the order of the attributes is Werkzeug's."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.name = settings.cookie_name.encode("ascii")
+        domain = f"; Domain={_domain(settings.cookie_domain)}" if settings.cookie_domain else ""
+        self._domain = domain.encode("ascii")
+        self._rest = "".join(
+            f"; {attribute}"
+            for attribute, wanted in (
+                ("Secure", settings.cookie_secure),
+                ("HttpOnly", settings.cookie_httponly),
+                (f"Path={_path(settings.cookie_path)}", True),
+                (f"SameSite={settings.cookie_samesite}", settings.cookie_samesite),
+                ("Partitioned", settings.cookie_partitioned),
+            )
+            if wanted
+        ).encode("ascii")
+        self._expires = (-1, b"")
+
+    def set(self, value: bytes, expires: int | None) -> bytes:
+        """Spell the line that sets *value*, until *expires* (seconds since the epoch) or the browser closes."""
+        date = b"" if expires is None else self._expires_attribute(expires)
+        return self.name + b"=" + value + self._domain + date + self._rest
+
+    def delete(self) -> bytes:
+        """Spell the line that takes the cookie away, with the attributes that it was set with."""
+        return self.name + b"=" + self._domain + b"; " + _DELETED.encode("ascii") + self._rest
+
+    def _expires_attribute(self, expires: int) -> bytes:
+        # The responses of one second share a date, and a date is a third of what a line costs.
+        second, attribute = self._expires
+        if second != expires:
+            date = http_date(datetime.fromtimestamp(expires, UTC))
+            attribute = f"; Expires={date}".encode("ascii")
+            self._expires = (expires, attribute)
+        return attribute
+
+
+def _domain(domain: str) -> str:
+    return domain.partition(":")[0].lstrip(".").encode("idna").decode("ascii")
+
+
+def _path(path: str) -> str:
+    from urllib.parse import quote  # once for each app, and slower to load than all else here
+
+    return quote(path, safe="%!$&'()*+,/:=@")
+
+
+def set_cookie_value(header: Header, name: bytes) -> bytes | None:
+    """Return the value that *header* sets for cookie *name*, or None if it is no Set-Cookie for it."""
+    field, line = header
+    if field.lower() != b"set-cookie":
+        return None
+    key, equals, value = line.partition(b";")[0].partition(b"=")
+    return value.strip(_BLANKS) if equals and key.strip(_BLANKS) == name else None
+
+
+def is_deletion(line: bytes, now: float) -> bool:
+    """Say whether a Set-Cookie line takes its cookie away: Max-Age counts before Expires (RFC 6265, 5.3)."""
+    attributes = {
+        key.strip(_BLANKS).lower(): value.strip(_BLANKS)
+        for key, _, value in (attribute.partition(b"=") for attribute in line.split(b";")[1:])
+    }
+    max_age = attributes.get(b"max-age", b"")
+    if max_age.removeprefix(b"-").isdigit():
+        return max_age.startswith(b"-") or not max_age.strip(b"0")
+    expires = parse_http_date(attributes.get(b"expires", b"").decode("latin-1"))
+    return expires is not None and expires.timestamp() <= now
+
+
+def add_vary(headers: list[Header]) -> None:
+    """Make the response vary by cookie, in the first Vary header that is there if one is."""
+    present = [index for index, (name, _) in enumerate(headers) if name.lower() == b"vary"]
+    for index in present:
+        if not {b"cookie", b"*"}.isdisjoint(item.strip(_BLANKS).lower() for item in headers[index][1].split(b",")):
+            return
+    if present:
+        name, value = headers[present[0]]
+        headers[present[0]] = (name, value + b", Cookie" if value.strip(_BLANKS) else b"Cookie")
+    else:
+        headers.append((b"vary", b"Cookie"))

@@ -1,0 +1,53 @@
+"""HTTP dates (RFC 9110, 5.6.7) <-> datetime, spelled and read as Werkzeug spells and reads them."""
+
+import re
+from datetime import UTC, date, datetime
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTH_NUMBER = {name: number for number, name in enumerate(_MONTHS, 1)}
+
+# Years below 100 are left to the general parser, which reads them as RFC 2822's two-digit years.
+_IMF_FIXDATE = re.compile(
+    r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ((?!00)[0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
+)
+
+
+def http_date(moment: date) -> str:
+    """Spell *moment* in GMT: a naive datetime is taken as UTC, a plain date as its midnight.
+
+    Raises OverflowError where the moment in UTC lies outside the years 1 to 9999.
+    """
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    elif moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    return (
+        f"{_DAYS[moment.weekday()]}, {moment.day:02d} {_MONTHS[moment.month - 1]} {moment.year:04d}"
+        f" {moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} GMT"
+    )
+
+
+def parse_http_date(text: str) -> datetime | None:
+    """Read *text* as an aware datetime, or None where it is no date."""
+    if match := _IMF_FIXDATE.fullmatch(text):
+        day, month, year, hour, minute, second = match.groups()
+        try:
+            return datetime(
+                int(year), _MONTH_NUMBER[month], int(day), int(hour), int(minute), int(second),
+                tzinfo=UTC,
+            )  # fmt: skip
+        except (KeyError, ValueError):
+            pass  # the general parser has the last word
+    return _parse_any_date(text)
+
+
+def _parse_any_date(text: str) -> datetime | None:
+    # Imported here: a session seldom holds any other spelling, and the module is slow to load.
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,39 @@
+"""Every exception and warning that this package raises on purpose."""
+
+
+class SessionError(Exception):
+    """The root of every exception of this package, so that one name catches them all."""
+
+
+class SettingsError(SessionError, ValueError):
+    """A setting that can never work, refused when the settings are made."""
+
+
+class BadCookie(SessionError):
+    """A cookie value that is no session: forged, damaged, too old, too large or not ours.
+
+    A request never sees it, since a bad cookie is an empty session there.
+    """
+
+
+class UnwritableSession(SessionError, ValueError):
+    """Session data that no cookie can carry, found before the response starts.
+
+    The message names the path of the key, never the value.
+    """
+
+
+class CookieTooLarge(UnwritableSession):
+    """A Set-Cookie line over ``max_cookie_size`` where ``on_large_cookie="raise"``.
+
+    ``size`` and ``limit`` are in bytes of the whole line.
+    """
+
+    def __init__(self, message: str, *, size: int, limit: int) -> None:
+        super().__init__(message)
+        self.size = size
+        self.limit = limit
+
+
+class SessionWarning(UserWarning):
+    """A setting that works, but likely not as its author hopes."""

@@ -1,0 +1,203 @@
+"""``FlaskSessionASGI``: scope in, messages out, nothing else."""
+
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+from inspect import isawaitable
+from typing import Any, Unpack
+
+from .asgi import ASGIApp, Header, Message, Receive, Scope, Send
+from .client_side import ClientSide, Clock
+from .cookies import add_vary, cookie_header, find_cookie, is_deletion, set_cookie_value
+from .errors import SettingsError
+from .logs import has_warned, logger, warn_once
+from .models import fields_of
+from .policy import CookieAction, needs_vary
+from .session import Session
+from .settings import Settings, SettingsFields
+
+# The messages that carry the headers of a response or of a handshake.
+_CARRIES_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+
+_MISSING: Any = object()
+
+
+class FlaskSessionASGI:
+    """Puts Flask's session into ``scope["session"]`` of an ASGI app, and its changes into the response.
+
+    *app* is any ASGI 3 application, *secret* Flask's SECRET_KEY; the fields of ``Settings`` are keywords,
+    and count before those of *settings* where both are given. *clock* returns the time in seconds since the
+    epoch. Raises SettingsError for settings that cannot work. Source: Flask 3.1's
+    ``SecureCookieSessionInterface`` and the ASGI specification 3.0.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        secret: Any = None,
+        *,
+        settings: Settings | None = None,
+        clock: Clock = time.time,
+        **fields: Unpack[SettingsFields],
+    ) -> None:
+        if settings is None:
+            settings = Settings(secret, **fields)
+        elif fields or secret is not None:
+            settings = settings.replace(secret, **fields)
+        if not callable(app):
+            raise SettingsError(f"app is a {type(app).__name__}: write FlaskSessionASGI(app, secret)")
+        self.app = app
+        self.settings = settings
+        self._client = ClientSide(settings, clock)
+        self._cookie_name = settings.cookie_name.encode("ascii")
+        self._is_excluded = _excluder(settings.exclude)
+        # Under this key the scope says that our cookie has its writer already.
+        self._mark = f"asgi_flask_session.{settings.cookie_name}"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection; whatever the app or *send* raises comes out as it is."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        cookies, joined_headers = cookie_header(scope.get("headers", ()))
+        if joined_headers is not None:
+            scope["headers"] = joined_headers
+        if self._mark in scope:
+            # Wrapped twice with one cookie: the outer one writes it, and its session is ours as well.
+            scope.setdefault(self.settings.scope_key, scope[self._mark])
+            await self.app(scope, receive, send)
+            return
+        if self._is_excluded is not None and self._is_excluded(scope):
+            await self.app(scope, receive, send)
+            return
+
+        value = None if cookies is None else find_cookie(cookies, self._cookie_name)
+        session = self._client.open(value, scope)
+        if self.settings.is_revoked is not None and not session.new and await self._is_revoked(session):
+            session = self._client.revoked(session)
+        await self._serve(session, scope, receive, send)
+
+    async def _is_revoked(self, session: Session) -> bool:
+        """Ask the application, whose look at the session is no access by the response."""
+        accessed, lent = session.accessed, session._lent
+        answer = self.settings.is_revoked(session, session.signed_at)  # type: ignore[misc]  # the caller looked
+        if isawaitable(answer):
+            answer = await answer
+        session.accessed, session._lent = accessed or session.modified, lent
+        return bool(answer)
+
+    async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
+        key = self.settings.scope_key
+        outside = scope.get(key, _MISSING)
+        started = finished = False
+
+        async def send_with_session(message: Message) -> None:
+            nonlocal session, started, finished
+            if started or message["type"] not in _CARRIES_HEADERS:
+                await send(message)
+                return
+            started = True
+            # A middleware outside of us, with a session of its own under this key, looks for that now.
+            inside = scope.get(key, _MISSING)
+            session = self._current(session, inside)
+            message = self._finish(session, message)
+            finished = True
+            if outside is not _MISSING:
+                scope[key] = outside
+            await send(message)
+            if outside is not _MISSING and inside is not _MISSING:
+                scope[key] = inside
+
+        scope[key] = scope[self._mark] = session
+        try:
+            await self.app(scope, receive, send_with_session)
+        finally:
+            scope.pop(self._mark, None)
+            if outside is not _MISSING:
+                scope[key] = outside
+            if finished and not has_warned("late") and self._client.left_behind(session):
+                warn_once(
+                    "late",
+                    "the session was changed after the headers of the response went out (%s %s): no cookie carries"
+                    " the change. Change it before the response, the stream or websocket.accept starts",
+                    scope.get("method", "websocket"),
+                    scope.get("path"),
+                )
+
+    def _current(self, session: Session, found: Any) -> Session:
+        """Return the session that the scope holds by now: ours, or what the app put in its place."""
+        if found is session or found is _MISSING:  # a deleted key is no opinion
+            return session
+        if found is None or _is_litestar_empty(found):
+            return self._client.replaced(session, {})
+        if isinstance(found, Mapping):
+            # Marks of its own make it another middleware's, which writes it by itself.
+            if isinstance(found, Session) or not (hasattr(found, "modified") or hasattr(found, "accessed")):
+                return self._client.replaced(session, found)
+        elif (fields := fields_of(found)) is not None:
+            return self._client.replaced(session, fields)
+        warn_once(
+            "foreign",
+            "scope[%r] was replaced by a %s, which is no mapping or belongs to another session middleware: it is"
+            " left alone. Give one of the two another scope_key",
+            self.settings.scope_key,
+            type(found).__name__,
+        )
+        return session
+
+    def _finish(self, session: Session, message: Message) -> Message:
+        """Return the message with the headers that the session owes; raises UnwritableSession."""
+        action = self._client.decide(session)
+        session._unsaved = False  # what changes from here on comes too late
+        vary = needs_vary(self.settings, accessed=session.accessed, action=action)
+        if not vary and action is CookieAction.KEEP:
+            return message
+        headers: list[Header] = list(message.get("headers") or ())
+        if action is not CookieAction.KEEP:
+            self._put_cookie(headers, session, action)
+        if vary:
+            add_vary(headers)
+        return {**message, "headers": headers}
+
+    def _put_cookie(self, headers: list[Header], session: Session, action: CookieAction) -> None:
+        """Add our Set-Cookie, or make one of it and what an app inside set for the same cookie."""
+        name = self._cookie_name
+        theirs = [header for header in headers if set_cookie_value(header, name) is not None]
+        if not theirs:
+            headers.append((b"set-cookie", self._client.write(session, action)))
+            return
+        if not self._client.changed(session):
+            return  # a refresh of ours is one of theirs too
+        last = theirs[-1]  # the one that browsers keep
+        value = set_cookie_value(last, name) or b""
+        line = self._client.merge(session, value, deleted=not value or is_deletion(last[1], self._client.clock()))
+        if line is None:
+            logger.warning(
+                "the app inside sets a cookie %r that is not signed with our keys, and the session changed too: the"
+                " change is dropped. Give both the same secret and salt, or one of them another cookie name",
+                self.settings.cookie_name,
+            )
+            return
+        headers[:] = [header for header in headers if header not in theirs]
+        headers.append((b"set-cookie", line))
+
+
+def _is_litestar_empty(value: object) -> bool:
+    return isinstance(value, Enum) and type(value).__module__ == "litestar.types.empty"
+
+
+def _excluder(exclude: tuple[str, ...] | Callable[[Scope], bool] | None) -> Callable[[Scope], bool] | None:
+    """Return the function that says of a scope whether the middleware steps aside; None for never."""
+    if not isinstance(exclude, tuple):
+        return exclude
+    segments = tuple(f"{prefix.rstrip('/')}/" for prefix in exclude)
+
+    def is_excluded(scope: Scope) -> bool:
+        path: str = scope["path"]
+        root: str = scope.get("root_path") or ""
+        # Some servers leave root_path within path, as the specification says; others take it off.
+        if root and (path == root or path.startswith(f"{root}/")):
+            path = path[len(root) :]
+        return f"{path}/".startswith(segments)
+
+    return is_excluded

@@ -1,0 +1,80 @@
+"""Session text <-> the payload of a cookie: base64 as URLs have it, zlib where that is shorter, bounds.
+
+What is written is itsdangerous' ``URLSafeSerializer``, byte for byte. What is read is held to more than
+there: base64 has one spelling for each value, and no text is larger or nested deeper than can be handled.
+"""
+
+import re
+import zlib
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
+
+from .errors import BadCookie, UnwritableSession
+
+MAX_TEXT = 1024 * 1024  # bytes, decompressed
+MAX_NESTING = 500  # lists and objects in each other
+
+# The URL alphabet to the standard one; what is standard only becomes a character of neither.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+_PADDING = (b"", None, b"==", b"=")
+# The last character of an unfinished group carries 4 or 2 bits that must be zero (RFC 4648, 3.5).
+_LAST = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
+
+# Possessive, so that no input makes it go back.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_BRACKET = re.compile(rb"[][{}]")
+
+
+def b64encode(data: bytes) -> bytes:
+    """Encode *data* in the URL alphabet, without padding."""
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
+def b64decode(text: bytes) -> bytes:
+    """Decode the one spelling that ``b64encode`` gives; raises ValueError for any other."""
+    spare = len(text) % 4
+    padding = _PADDING[spare]
+    if padding is None or (spare and text[-1] not in _LAST[spare]):
+        raise ValueError("not canonical base64")
+    return a2b_base64(text.translate(_TO_STANDARD) + padding, strict_mode=True)
+
+
+def encode(text: bytes) -> bytes:
+    """Return the payload for *text*; raises UnwritableSession for what ``decode`` would refuse."""
+    if len(text) > MAX_TEXT:
+        raise UnwritableSession(f"the session is {len(text)} bytes of JSON; at most {MAX_TEXT} can be read back")
+    if _nested_too_deep(text):
+        raise UnwritableSession(f"the session is nested deeper than {MAX_NESTING} levels; it could not be read back")
+    compressed = zlib.compress(text)
+    if len(compressed) < len(text) - 1:
+        return b"." + b64encode(compressed)
+    return b64encode(text)
+
+
+def decode(payload: bytes) -> bytes:
+    """Return the text of a payload whose signature was found right; raises BadCookie."""
+    try:
+        text = _decompress(b64decode(payload[1:])) if payload.startswith(b".") else b64decode(payload)
+    except (ValueError, zlib.error) as error:
+        raise BadCookie("the payload is not base64 or not zlib") from error
+    if _nested_too_deep(text):
+        raise BadCookie(f"the payload is nested deeper than {MAX_NESTING} levels")
+    return text
+
+
+def _decompress(data: bytes) -> bytes:
+    decompressor = zlib.decompressobj()
+    text = decompressor.decompress(data, MAX_TEXT)
+    if not decompressor.eof:
+        raise ValueError("cut short, or too large")
+    return text
+
+
+def _nested_too_deep(text: bytes) -> bool:
+    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+        return False
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > MAX_NESTING

@@ -1,0 +1,49 @@
+"""What the end of a request does to the session's cookie: Flask's rules, and the few that are ours."""
+
+from enum import Enum
+
+from .settings import Settings
+
+
+class CookieAction(Enum):
+    """What becomes of the cookie in the browser."""
+
+    KEEP = "keep"
+    SET = "set"
+    DELETE = "delete"
+
+
+def cookie_action(*, empty: bool, changed: bool, refresh: bool, carried: bool) -> CookieAction:
+    """Say what the end of a request does to the cookie, as Flask would.
+
+    *carried* says that the request had the cookie. Flask also deletes one that never came; we do not.
+    """
+    if empty:
+        return CookieAction.DELETE if changed and carried else CookieAction.KEEP
+    return CookieAction.SET if changed or refresh else CookieAction.KEEP
+
+
+def refresh_due(settings: Settings, *, permanent: bool, age: int) -> bool:
+    """Say whether the cookie of an unchanged session, *age* seconds old, is written again to live on.
+
+    Flask refreshes a permanent one with each response, or never; with ``refresh_after``, once it is older.
+    """
+    if not permanent:
+        return False
+    if settings.refresh_after is None:
+        return settings.refresh_each_request
+    return age > settings.refresh_after.total_seconds()
+
+
+def age_refusal(settings: Settings, *, age: int) -> str | None:
+    """Say why a cookie signed *age* seconds ago is no longer, or not yet, a session; None if it is one."""
+    if age > int(settings.permanent_lifetime.total_seconds()):
+        return "it is older than permanent_lifetime"
+    if -age > settings.clock_skew.total_seconds():
+        return "its timestamp lies in the future; clock_skew allows for clocks that differ"
+    return None
+
+
+def needs_vary(settings: Settings, *, accessed: bool, action: CookieAction) -> bool:
+    """Say whether the response differs by cookie, for caches (RFC 9110, 12.5.5)."""
+    return accessed or action is not CookieAction.KEEP or settings.vary == "always"

@@ -1,0 +1,210 @@
+"""The mapping in ``scope["session"]``: a dict that notes whether it was read or changed."""
+
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import UUID
+
+from .logs import warn_once
+
+# What cannot be changed in place. Any other value, once handed out, may come back changed.
+_IMMUTABLE = frozenset({str, int, float, bool, type(None), bytes, UUID, datetime})
+
+_MISSING: Any = object()
+
+
+class Session(dict[str, Any]):
+    """One visitor's session, as Flask's ``SecureCookieSession``: a dict with marks.
+
+    A true dict, filled before the app is called, so that JSON encoders written in C see its data; without
+    ``__slots__``, since middlewares of others keep attributes of their own on it. A copy, a pickle and a
+    union (``|``) of it are plain dicts.
+
+    ``modified``
+        The session was changed. Set it after changing a nested value where ``detect_nested`` is off.
+    ``accessed``
+        The session was read or changed, so the response varies by cookie.
+    ``new``
+        The request brought no usable session.
+    ``sid``
+        The id of a server-side session; None for one that lives in its cookie.
+    """
+
+    modified = False
+    accessed = False
+    new = True
+    sid: str | None = None
+
+    # What came with the request, kept here by the code that reads and writes cookies.
+    _carried = False  # the request had a cookie of our name, usable or not
+    _payload: bytes | None = None  # its payload, still encoded
+    _signed: int | None = None  # its timestamp, in seconds since the epoch
+    _began: int | None = None  # when the session began; known while absolute_lifetime is set
+
+    # What became of it here.
+    _lent = False  # a value that can be changed in place was handed out
+    _unsaved = False  # changed since it was last written
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the cookie outlives the browser: Flask's ``_permanent`` key."""
+        return bool(self.get("_permanent", False))
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        self["_permanent"] = bool(value)
+
+    @property
+    def signed_at(self) -> datetime | None:
+        """When the cookie was signed, as an aware datetime in UTC; None if none came."""
+        return None if self._signed is None else datetime.fromtimestamp(self._signed, UTC)
+
+    @signed_at.setter
+    def signed_at(self, value: datetime | None) -> None:
+        self._signed = None if value is None else int(value.timestamp())
+
+    def mark_accessed(self) -> None:
+        """Say that the response depends on the session, where it was read unseen."""
+        self.accessed = True
+
+    def mark_modified(self) -> None:
+        """Say that the session changed, where it was changed unseen."""
+        self.modified = self.accessed = self._unsaved = True
+
+    def regenerate(self) -> None:
+        """Ask for a new session id. A session in a cookie has none: it is only marked as changed."""
+        self.mark_modified()
+
+    async def load(self) -> None:
+        """Load the data of a lazy session. A session in a cookie is never lazy: nothing to do."""
+
+    async def save(self) -> None:
+        """Write the session now. A session in a cookie goes out with the response's headers: this only warns."""
+        warn_once(
+            "save",
+            "session.save() has nowhere to write to: a session in a cookie is written with the headers of"
+            " the response; only a server-side store can be written at any time",
+        )
+
+    # Reading. What is handed out and could be changed in place is remembered in _lent.
+
+    def __getitem__(self, key: str, /) -> Any:
+        self.accessed = True
+        value = dict.__getitem__(self, key)
+        if type(value) not in _IMMUTABLE:
+            self._lent = True
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.accessed = True
+        value = dict.get(self, key, default)
+        if type(value) not in _IMMUTABLE:
+            self._lent = True
+        return value
+
+    def _lend(self) -> None:
+        self.accessed = self._lent = True
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]  # typeshed names dict's own view class, which nobody can name
+        self._lend()
+        return dict.values(self)
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # as above
+        self._lend()
+        return dict.items(self)
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]  # as above
+        self.accessed = True
+        return dict.keys(self)
+
+    def copy(self) -> dict[str, Any]:
+        self._lend()
+        return dict(dict.items(self))
+
+    def __or__(self, other: Any, /) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any, /) -> Any:
+        return other | self.copy()
+
+    def __contains__(self, key: object, /) -> bool:
+        self.accessed = True
+        return dict.__contains__(self, key)
+
+    def __len__(self) -> int:
+        self.accessed = True
+        return dict.__len__(self)
+
+    def __iter__(self) -> Iterator[str]:
+        self.accessed = True
+        return dict.__iter__(self)
+
+    def __reversed__(self) -> Iterator[str]:
+        self.accessed = True
+        return dict.__reversed__(self)
+
+    def __eq__(self, other: object, /) -> bool:
+        self.accessed = True
+        return dict.__eq__(self, other)
+
+    def __ne__(self, other: object, /) -> bool:
+        self.accessed = True
+        return dict.__ne__(self, other)
+
+    __hash__ = None  # as every dict
+
+    def __repr__(self) -> str:
+        self.accessed = True
+        return dict.__repr__(self)
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (self.copy(),)
+
+    # Changing. As in Flask, an assignment is a change whatever the value; pop of an absent key and
+    # setdefault of a present one are none.
+
+    def __setitem__(self, key: str, value: Any, /) -> None:
+        dict.__setitem__(self, key, value)
+        self.modified = self.accessed = self._unsaved = True
+
+    def __delitem__(self, key: str, /) -> None:
+        dict.__delitem__(self, key)
+        self.mark_modified()
+
+    def clear(self) -> None:
+        dict.clear(self)
+        self.mark_modified()
+
+    def pop(self, key: str, default: Any = _MISSING) -> Any:
+        self.accessed = True
+        if dict.__contains__(self, key):
+            self.mark_modified()
+        return dict.pop(self, key) if default is _MISSING else dict.pop(self, key, default)
+
+    def popitem(self) -> tuple[str, Any]:
+        self.accessed = True
+        item = dict.popitem(self)
+        self.mark_modified()
+        return item
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        if not dict.__contains__(self, key):
+            self.mark_modified()
+        self._lend()
+        return dict.setdefault(self, key, default)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        dict.update(self, *args, **kwargs)
+        self.mark_modified()
+
+    def __ior__(self, other: Any, /) -> Self:  # type: ignore[override]  # dict's is overloaded
+        dict.update(self, other)
+        self.mark_modified()
+        return self
+
+
+def plain(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data as a new dict, without marking it as read."""
+    if isinstance(session, dict):
+        return dict(dict.items(session))
+    return dict(session)

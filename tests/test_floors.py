@@ -1,0 +1,92 @@
+"""STYLE 1: imports go down only, and importing the package loads nothing that it does not need."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import asgi_flask_session
+
+PACKAGE = Path(asgi_flask_session.__file__).parent
+
+FLOORS = [
+    ["errors", "asgi", "logs", "dates"],
+    ["tagged_json", "payload", "cookies", "settings", "session", "models"],
+    ["signing", "policy", "merge"],
+    [],
+    ["client_side"],
+    ["middleware"],
+    ["__init__"],
+]
+FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
+PURE = [module for modules in FLOORS[:3] for module in modules]
+ALLOWED = {*sys.stdlib_module_names, "itsdangerous", "markupsafe"}
+
+
+def imports_of(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module
+
+
+def test_every_module_has_its_floor():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(FLOOR)
+
+
+@pytest.mark.parametrize("module", FLOOR)
+def test_imports_go_down_only(module):
+    assert [name for level, name in imports_of(module) if level and FLOOR[name] > FLOOR[module]] == []
+
+
+def test_modules_of_one_floor_import_each_other_in_no_circle():
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"for m in {list(FLOOR)!r}: __import__('asgi_flask_session.' + m)"], check=False
+    )
+    assert loaded.returncode == 0
+    order = {}
+
+    def depth(module, above=()):
+        assert module not in above, f"{module} imports itself by way of {above}"
+        if module not in order:
+            below = [name for level, name in imports_of(module) if level]
+            order[module] = 1 + max((depth(name, (*above, module)) for name in below), default=0)
+        return order[module]
+
+    assert all(depth(module) for module in FLOOR)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_floors_import_the_standard_library_and_two_more(module):
+    assert {name.partition(".")[0] for level, name in imports_of(module) if not level} <= ALLOWED
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_floors_do_not_await(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith)]
+
+
+def modules_after(name):
+    code = f"import sys, {name}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-Es", "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent
+    )
+    return set(done.stdout.split())
+
+
+def test_import_loads_no_framework_no_client_and_no_loop():
+    tops = {name.partition(".")[0] for name in modules_after("asgi_flask_session") - modules_after("sys")}
+    assert tops - set(sys.stdlib_module_names) <= {"asgi_flask_session", "itsdangerous"}
+    assert not tops & {"asyncio", "email", "http", "urllib", "ssl", "socket"}
+
+
+def test_init_exports_what_it_imports():
+    assert set(asgi_flask_session.__dict__) >= {
+        "FlaskSessionASGI", "Session", "Settings", "SessionError", "SettingsError", "BadCookie",
+        "UnwritableSession", "CookieTooLarge", "SessionWarning", "JSONTag", "TaggedJSONSerializer",
+    }  # fmt: skip

@@ -1,0 +1,58 @@
+"""W3, W4, R4: what the end of a request does to the cookie."""
+
+import itertools
+
+import pytest
+
+from asgi_flask_session.policy import CookieAction, age_refusal, cookie_action, needs_vary, refresh_due
+from asgi_flask_session.settings import Settings
+
+SECRET = "a-secret-of-the-tests-only"
+
+
+@pytest.mark.parametrize(("empty", "changed", "refresh", "carried"), [*itertools.product([True, False], repeat=4)])
+def test_cookie_action(empty, changed, refresh, carried):
+    action = cookie_action(empty=empty, changed=changed, refresh=refresh, carried=carried)
+    if empty:
+        assert action is (CookieAction.DELETE if changed and carried else CookieAction.KEEP)
+    else:
+        assert action is (CookieAction.SET if changed or refresh else CookieAction.KEEP)
+
+
+@pytest.mark.parametrize(
+    ("settings", "permanent", "age", "due"),
+    [
+        ({}, False, 10, False),
+        ({}, True, 0, True),
+        ({"refresh_each_request": False}, True, 10, False),
+        ({"refresh_after": 10}, True, 10, False),
+        ({"refresh_after": 10}, True, 11, True),
+        ({"refresh_after": 10}, False, 11, False),
+        ({"refresh_after": 10, "refresh_each_request": False}, True, 11, True),
+    ],
+)
+def test_refresh_due(settings, permanent, age, due):
+    assert refresh_due(Settings(secret=SECRET, **settings), permanent=permanent, age=age) is due
+
+
+@pytest.mark.parametrize(
+    ("age", "reason"), [(0, None), (9, None), (10, None), (11, "permanent_lifetime"), (-2, None), (-3, "clock_skew")]
+)
+def test_age_refusal(age, reason):
+    """Lifetimes count in whole seconds, as in Flask."""
+    refusal = age_refusal(Settings(secret=SECRET, permanent_lifetime=10.9, clock_skew=2), age=age)
+    assert refusal is None if reason is None else reason in refusal
+
+
+@pytest.mark.parametrize(
+    ("accessed", "action", "vary", "needed"),
+    [
+        (False, CookieAction.KEEP, "accessed", False),
+        (True, CookieAction.KEEP, "accessed", True),
+        (False, CookieAction.SET, "accessed", True),
+        (False, CookieAction.DELETE, "accessed", True),
+        (False, CookieAction.KEEP, "always", True),
+    ],
+)
+def test_needs_vary(accessed, action, vary, needed):
+    assert needs_vary(Settings(secret=SECRET, vary=vary), accessed=accessed, action=action) is needed

@@ -1,0 +1,303 @@
+"""DESIGN 1, W12, W14: settings are one frozen value, checked when made."""
+
+import dataclasses
+import hashlib
+import inspect
+import pickle
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import get_type_hints
+
+import pytest
+
+from asgi_flask_session import JSONTag, SessionWarning, Settings, SettingsError
+from asgi_flask_session.settings import SettingsFields
+
+SECRET = "a-secret-of-the-tests-only"
+
+
+def test_defaults_are_flasks():
+    settings = Settings(secret=SECRET)
+    assert (settings.cookie_name, settings.cookie_domain, settings.cookie_path) == ("session", None, "/")
+    assert (settings.cookie_httponly, settings.cookie_secure, settings.cookie_samesite) == (True, False, None)
+    assert (settings.permanent_lifetime, settings.refresh_each_request) == (timedelta(days=31), True)
+    assert (settings.salt, settings.key_derivation, settings.max_cookie_size) == ("cookie-session", "hmac", 4093)
+    assert settings.digest_method(b"x").digest() == hashlib.sha1(b"x").digest()
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings(secret=SECRET).cookie_name = "other"
+
+
+def test_keywords_are_the_fields():
+    names = {field.name for field in dataclasses.fields(Settings)}
+    assert set(get_type_hints(SettingsFields)) | {"secret"} == names
+
+
+def test_replace_checks_anew():
+    settings = Settings(secret=SECRET, cookie_name="a")
+    assert settings.replace(cookie_path="/x").cookie_name == "a"
+    assert dataclasses.replace(settings, cookie_name="b").cookie_name == "b"
+    assert settings.replace("another-secret-of-tests").keys == ["another-secret-of-tests"]
+    with pytest.raises(SettingsError):
+        settings.replace(cookie_name="a b")
+
+
+def test_unknown_setting_is_refused_with_the_known_ones():
+    with pytest.raises(SettingsError, match="cookie_nam.*the settings are secret, .*cookie_name"):
+        Settings(secret=SECRET, cookie_nam="x")
+
+
+class SecretStr:
+    """As pydantic's."""
+
+    def get_secret_value(self):
+        return SECRET
+
+
+StarletteSecret = type("Secret", (), {"__str__": lambda self: SECRET, "__module__": "starlette.datastructures"})
+
+
+@pytest.mark.parametrize("secret", [SecretStr(), StarletteSecret()], ids=["pydantic", "starlette"])
+def test_secret_wrappers_are_unwrapped(secret):
+    assert Settings(secret=secret, secret_fallbacks=[secret]).keys == [SECRET, SECRET]
+
+
+@pytest.mark.parametrize("secret", ["dev", "CHANGEME", b"secret", "fifteen-letters"])
+def test_weak_secret_warns_where_the_settings_are_made(secret):
+    with pytest.warns(SessionWarning, match="token_hex") as caught:
+        Settings(secret=secret)
+    assert caught[0].filename == __file__
+
+
+def test_keys_are_in_flasks_order():
+    assert Settings(secret=SECRET, secret_fallbacks=["older", "old"]).keys == ["older", "old", SECRET]
+
+
+def test_repr_has_no_secret():
+    shown = repr(Settings(secret=SECRET, secret_fallbacks=["old-secret"], salt="own-salt"))
+    assert not any(text in shown for text in (SECRET, "old-secret", "own-salt"))
+    assert "cookie_name='session'" in shown
+
+
+@pytest.mark.parametrize("value", [60, 60.5, timedelta(minutes=1)], ids=str)
+def test_lifetimes_are_kept_as_timedelta(value):
+    settings = Settings(
+        secret=SECRET, permanent_lifetime=value, refresh_after=value, absolute_lifetime=value, clock_skew=value
+    )
+    expected = value if isinstance(value, timedelta) else timedelta(seconds=value)
+    assert settings.permanent_lifetime == settings.refresh_after == settings.absolute_lifetime == expected
+    assert settings.clock_skew == expected
+
+
+# From Flask's names
+
+CONFIG = {
+    "SECRET_KEY": SECRET,
+    "SECRET_KEY_FALLBACKS": ["old"],
+    "SESSION_COOKIE_NAME": "s",
+    "SESSION_COOKIE_DOMAIN": "example.com",
+    "SESSION_COOKIE_PATH": "/p",
+    "SESSION_COOKIE_HTTPONLY": False,
+    "SESSION_COOKIE_SECURE": True,
+    "SESSION_COOKIE_SAMESITE": "Lax",
+    "SESSION_COOKIE_PARTITIONED": True,
+    "PERMANENT_SESSION_LIFETIME": timedelta(days=1),
+    "SESSION_REFRESH_EACH_REQUEST": False,
+    "MAX_COOKIE_SIZE": 0,
+    "OTHER": 1,
+}
+
+
+def test_from_mapping_reads_flasks_names():
+    settings = Settings.from_mapping(CONFIG, refresh_after=5)
+    assert settings == Settings(
+        secret=SECRET,
+        secret_fallbacks=["old"],
+        cookie_name="s",
+        cookie_domain="example.com",
+        cookie_path="/p",
+        cookie_httponly=False,
+        cookie_secure=True,
+        cookie_samesite="Lax",
+        cookie_partitioned=True,
+        permanent_lifetime=86400,
+        refresh_each_request=False,
+        max_cookie_size=0,
+        refresh_after=5,
+        serializer=settings.serializer,
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value"),
+    [
+        ({"APPLICATION_ROOT": "/app"}, "cookie_path", "/app"),
+        ({"APPLICATION_ROOT": "/app", "SESSION_COOKIE_PATH": "/x"}, "cookie_path", "/x"),
+        ({"SESSION_COOKIE_PATH": None, "APPLICATION_ROOT": None}, "cookie_path", "/"),
+        ({"SESSION_COOKIE_PARTITIONED": True}, "cookie_secure", True),
+        ({"SECRET_KEY_FALLBACKS": None}, "secret_fallbacks", ()),
+        ({"SESSION_COOKIE_SAMESITE": None}, "cookie_samesite", None),
+        ({"PERMANENT_SESSION_LIFETIME": 60}, "permanent_lifetime", timedelta(seconds=60)),
+    ],
+    ids=str,
+)
+def test_from_mapping_follows_flasks_rules(config, field, value):
+    assert getattr(Settings.from_mapping({"SECRET_KEY": SECRET, **config}), field) == value
+
+
+@pytest.mark.parametrize("config", [{}, {"SECRET_KEY": None}, {"SECRET_KEY": ""}], ids=str)
+def test_config_without_a_secret_is_refused(config):
+    with pytest.raises(SettingsError, match="SECRET_KEY"):
+        Settings.from_mapping(config)
+
+
+class TagSet(JSONTag):
+    key = " s"
+
+    def check(self, value):
+        return isinstance(value, set)
+
+    def to_json(self, value):
+        return sorted(value)
+
+    def to_python(self, value):
+        return set(value)
+
+
+def test_from_flask_takes_the_interface_too():
+    serializer = SimpleNamespace(dumps=str, loads=str)
+    interface = SimpleNamespace(
+        salt="own", key_derivation="concat", digest_method=hashlib.sha256, serializer=serializer
+    )
+    app = SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=interface)
+    settings = Settings.from_flask(app, cookie_name="mine")
+    assert (settings.salt, settings.key_derivation, settings.digest_method) == ("own", "concat", hashlib.sha256)
+    assert settings.serializer is serializer
+    assert settings.cookie_name == "mine"
+
+
+def test_from_flask_with_another_interface_has_flasks_signing():
+    app = SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=object())
+    assert Settings.from_flask(app).salt == "cookie-session"
+
+
+def test_from_env_reads_json_where_it_is_json(monkeypatch):
+    for name, text in {
+        "APP_SECRET_KEY": "12345678901234567890",
+        "APP_SECRET_KEY_FALLBACKS": '["old"]',
+        "APP_SESSION_COOKIE_SECURE": "true",
+        "APP_SESSION_COOKIE_NAME": "s",
+        "APP_PERMANENT_SESSION_LIFETIME": "60",
+        "APP_APPLICATION_ROOT": "/x",
+        "APP_OTHER": "1",
+    }.items():
+        monkeypatch.setenv(name, text)
+    settings = Settings.from_env("APP_")
+    assert settings.keys == ["old", "12345678901234567890"]
+    assert (settings.cookie_secure, settings.cookie_name, settings.cookie_path) == (True, "s", "/x")
+    assert settings.permanent_lifetime == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"), [('"quoted-secret-of-tests"', "quoted-secret-of-tests"), ("[1]" * 9, "[1]" * 9)]
+)
+def test_from_env_takes_the_secret_as_text(monkeypatch, text, secret):
+    monkeypatch.setenv("FLASK_SECRET_KEY", text)
+    assert Settings.from_env().secret == secret
+
+
+def test_python_text_of_a_boolean_in_the_environment_is_refused(monkeypatch):
+    monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
+    monkeypatch.setenv("FLASK_SESSION_COOKIE_SECURE", "False")
+    with pytest.raises(SettingsError, match="cookie_secure is 'False': write True or False"):
+        Settings.from_env()
+
+
+# What is refused, and what to write instead
+
+REFUSED = [
+    ({"secret": None}, "long random str or bytes"),
+    ({"secret": 5}, "secret is a int"),
+    ({"secret": "  "}, "empty"),
+    ({"secret": b""}, "empty"),
+    ({"secret_fallbacks": "old"}, r"write \['old key'\]"),
+    ({"secret_fallbacks": b"old"}, r"write \['old key'\]"),
+    ({"secret_fallbacks": ["old", ""]}, "secret_fallbacks is empty"),
+    ({"secret_fallbacks": [None]}, "secret_fallbacks is a NoneType"),
+    *(({"cookie_name": name}, "RFC 9110") for name in ("", "a b", "a;b", "a=b", "a\n", "é", "a,b", None, 1)),
+    *(({"cookie_domain": d}, "cookie_domain") for d in ("", "a b", "x; Path=/", "a\r\nb", "a/b", "." * 3, "a" * 64, 1)),
+    *(({"cookie_path": path}, "cookie_path") for path in ("", "x", None, "/;x", "/\x00", "/\n", "/" + "x" * 1024)),
+    ({"cookie_samesite": "Whatever"}, "'Lax', 'Strict'"),
+    ({"cookie_samesite": False}, "'Lax', 'Strict'"),
+    ({"cookie_samesite": "None"}, "needs cookie_secure=True"),
+    ({"cookie_partitioned": True}, "needs cookie_secure=True"),
+    ({"cookie_name": "__Secure-s"}, "needs cookie_secure=True"),
+    ({"cookie_name": "__host-s"}, "needs cookie_secure=True"),
+    ({"cookie_name": "__Host-s", "cookie_secure": True, "cookie_path": "/x"}, "cookie_path='/'"),
+    ({"cookie_name": "__Host-s", "cookie_secure": True, "cookie_domain": "x.com"}, "cookie_domain=None"),
+    *(({name: "false"}, "write True or False") for name in ("cookie_secure", "cookie_httponly", "detect_nested")),
+    ({"refresh_each_request": 1}, "write True or False"),
+    *(({"permanent_lifetime": v}, "permanent_lifetime is") for v in (0, -1, "1 day", None, True, float("nan"), 10**12)),
+    ({"permanent_lifetime": timedelta.max}, "at most 365000 days"),
+    ({"refresh_after": -5}, "refresh_after is"),
+    ({"absolute_lifetime": "x"}, "absolute_lifetime is"),
+    ({"clock_skew": -1}, "clock_skew is"),
+    ({"clock_skew": 86_401}, "at most 1 days"),
+    *(({"max_cookie_size": v}, "whole number") for v in (-1, 1.5, None, True, "4093")),
+    ({"remember": -1}, "whole number"),
+    ({"on_large_cookie": "ignore"}, "'warn' or 'raise'"),
+    ({"vary": "never"}, "'accessed' or 'always'"),
+    ({"key_derivation": "pbkdf2"}, "'hmac' or 'concat'"),
+    ({"salt": None}, "cookie-session"),
+    *(({"digest_method": v}, "hashlib.sha256") for v in ("sha256", None, len, lambda: None)),
+    ({"serializer": object()}, "dumps and loads"),
+    ({"scope_key": ""}, "scope_key"),
+    ({"exclude": "/static"}, r"write \['/static'\]"),
+    ({"exclude": ["static"]}, "start with '/'"),
+    ({"exclude": [None]}, "start with '/'"),
+    ({"exclude": 5}, "exclude"),
+    ({"is_revoked": 5}, "function of"),
+    ({"migrate_from": len}, "list of functions"),
+    ({"migrate_from": ["x"]}, "list of functions"),
+    ({"migrate_from": 5}, "migrate_from"),
+    ({"session_class": dict}, "subclass of Session"),
+    ({"session_class": None}, "subclass of Session"),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), REFUSED, ids=[repr(given)[:70] + str(i) for i, (given, _) in enumerate(REFUSED)]
+)
+def test_impossible_setting_is_refused(given, message):
+    """W12, K4, K20, AS-10."""
+    with pytest.raises(SettingsError, match=message):
+        Settings(**{"secret": SECRET, **given})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cookie_name": "__Host-s", "cookie_secure": True},
+        {"cookie_samesite": "none", "cookie_secure": True},
+        {"cookie_domain": "localhost"},
+        {"cookie_domain": ".example.com"},
+        {"max_cookie_size": 0},
+        {"secret_fallbacks": None},
+        {"exclude": ["/"]},
+        {"digest_method": hashlib.sha512},
+    ],
+    ids=str,
+)
+def test_unusual_setting_that_works_is_taken(given):
+    Settings(**{"secret": SECRET, **given})
+
+
+def test_settings_travel_to_another_process():
+    settings = Settings(secret=SECRET, cookie_name="s")
+    assert pickle.loads(pickle.dumps(settings)).cookie_name == "s"
+
+
+def test_signature_names_every_setting():
+    assert "secret" in inspect.signature(Settings).parameters
