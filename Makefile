@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer, nothing else: each target makes the
 # environment it needs in $(VENV). Variables: PYTHON=python3.12, VENV=.venv-3.12,
-# ARGS="-k cookie" (for the tests), CHECK=1 (for the demo).
+# ARGS="-k cookie" (for the tests), CHECK=1 and PORT=8001 (for the demo).
 
 PYTHON ?= $(shell sh tools/find-python)
 VENV ?= .venv
@@ -19,7 +19,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: $(VENV)/.with-demo ## six apps on one session: a table, then a page (CHECK=1: the table only)
-	@$(PY) -m examples.demo $(if $(filter-out 0 no false,$(CHECK)),--check)
+	@$(PY) -m examples.demo $(if $(filter-out 0 no false,$(CHECK)),--check) $(if $(PORT),--port $(PORT))
 
 .PHONY: test
 test: $(VENV)/.with-tests ## all tests (ARGS="..." goes to pytest)

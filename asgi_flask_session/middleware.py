@@ -42,6 +42,8 @@ class FlaskSessionASGI:
     ) -> None:
         if settings is None:
             settings = Settings(secret, **fields)
+        elif not isinstance(settings, Settings):
+            raise SettingsError(f"settings is a {type(settings).__name__}: write Settings.from_mapping(config)")
         elif fields or secret is not None:
             settings = settings.replace(secret, **fields)
         if not callable(app):
@@ -118,7 +120,7 @@ class FlaskSessionASGI:
             if finished and not has_warned("late") and self._client.left_behind(session):
                 warn_once(
                     "late",
-                    "the session was changed after the headers of the response went out (%s %s): no cookie carries"
+                    "the session was changed after the headers of the response went out (%s %r): no cookie carries"
                     " the change. Change it before the response, the stream or websocket.accept starts",
                     scope.get("method", "websocket"),
                     scope.get("path"),

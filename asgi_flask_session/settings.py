@@ -3,36 +3,20 @@
 import hashlib
 import json
 import os
-import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any, Literal, Protocol, Self, TypeAlias, TypedDict, Unpack, cast
 
 from .asgi import Scope
-from .errors import SessionWarning, SettingsError
+from .checks import checked
+from .errors import SettingsError
 from .session import Session
 from .tagged_json import TaggedJSONSerializer
 
 Seconds: TypeAlias = timedelta | float  # a timedelta, or a number of seconds
 Exclude: TypeAlias = Iterable[str] | Callable[[Scope], bool]
 Migration: TypeAlias = Callable[[Scope], Mapping[str, Any] | None]
-
-_YEAR_LIMIT = timedelta(days=365_000)  # keeps every Expires within the four digits of a year
-_ATTRIBUTE_LIMIT = 1024  # bytes; browsers ignore a longer attribute (rfc6265bis, 5.7)
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
-_CONTROL_OR_SEMICOLON = re.compile(r"[\x00-\x1f\x7f;]")
-
-_SHORT_SECRET = 16  # bytes
-_WELL_KNOWN_SECRETS = frozenset({
-    "a secret key", "change me", "change-me", "change_me", "changeme", "default", "dev", "development", "flask",
-    "hard to guess string", "insecure", "key", "my secret", "my-secret-key", "my_secret_key", "mysecret",
-    "mysecretkey", "not a secret", "password", "secret", "secret key", "secret-key", "secret_key", "secretkey",
-    "some secret key", "super secret", "super secret key", "super-secret", "super-secret-key", "super_secret_key",
-    "supersecret", "supersecretkey", "test", "testing", "this-is-a-secret", "you-will-never-guess",
-})  # fmt: skip
 
 
 class Serializer(Protocol):
@@ -128,7 +112,8 @@ class Settings:
     scope_key: str = "session"
     #: Where to step aside: path prefixes of whole segments, below root_path, or a callable on the scope.
     exclude: tuple[str, ...] | Callable[[Scope], bool] | None = None
-    #: Called with (session, signed_at) of each session that came; True makes it empty. May be async.
+    #: Called with (session, signed_at) of each session that came; True makes it empty. May be async. A session
+    #: that migrate_from read has no signed_at: None.
     is_revoked: Callable[..., Any] | None = None
     #: Readers of other formats, called with the scope where no session of ours came.
     migrate_from: tuple[Migration, ...] = ()
@@ -141,9 +126,7 @@ class Settings:
         if unknown := sorted(given.keys() - defaults.keys()):
             raise SettingsError(f"there is no setting {', '.join(unknown)}: the settings are {', '.join(defaults)}")
         values: dict[str, Any] = {**defaults, **given, "secret": secret}
-        for check in (_check_secrets, _check_types, _check_cookie, _check_lifetimes, _check_signing, _check_hooks):
-            values.update(check(SimpleNamespace(**values)))
-        for name, value in values.items():
+        for name, value in checked(values).items():
             object.__setattr__(self, name, value)
 
     @property
@@ -233,189 +216,15 @@ def _from_text(name: str, text: str) -> Any:
 def _as_ours(serializer: Any) -> Serializer:
     """Return our tagged JSON in place of Flask's, with the tags that were added to it; any other as it is."""
     kind = type(serializer)
-    if (kind.__module__, kind.__name__) != ("flask.json.tag", "TaggedJSONSerializer"):
+    for flasks in kind.__mro__:
+        if (flasks.__module__, flasks.__name__) == ("flask.json.tag", "TaggedJSONSerializer"):
+            break
+    else:
+        return cast("Serializer", serializer)
+    if any(getattr(kind, name) is not getattr(flasks, name) for name in ("dumps", "loads", "tag", "untag")):
         return cast("Serializer", serializer)
     ours = TaggedJSONSerializer()
     for index, tag in enumerate(serializer.order):
         if type(tag).__module__ != "flask.json.tag":
             ours.register(type(tag), force=True, index=index)
     return ours
-
-
-# The checks. Each looks at what was given, and returns the fields that are kept in another form.
-
-
-def _check_secrets(given: Any) -> dict[str, Any]:
-    if isinstance(given.secret_fallbacks, str | bytes):
-        raise SettingsError("secret_fallbacks is one string, each letter of which would be a key: write ['old key']")
-    secret = _secret(given.secret, "secret")
-    fallbacks = tuple(
-        _secret(key, "secret_fallbacks")
-        for key in _tuple(given.secret_fallbacks or (), "secret_fallbacks", "a list of former secrets")
-    )
-    text = secret.decode("utf-8", "replace") if isinstance(secret, bytes) else secret
-    if text.lower() in _WELL_KNOWN_SECRETS:
-        _warn("secret is a well-known sample that anyone can guess: use secrets.token_hex()")
-    elif len(text.encode("utf-8", "replace")) < _SHORT_SECRET:
-        _warn(f"secret is shorter than {_SHORT_SECRET} bytes: use secrets.token_hex()")
-    return {"secret": secret, "secret_fallbacks": fallbacks}
-
-
-def _secret(value: Any, name: str) -> str | bytes:
-    if callable(unwrap := getattr(value, "get_secret_value", None)):  # pydantic's SecretStr and SecretBytes
-        value = unwrap()
-    elif any(kind.__name__ == "Secret" and kind.__module__.startswith("starlette.") for kind in type(value).__mro__):
-        value = str(value)
-    if not isinstance(value, str | bytes):
-        raise SettingsError(f"{name} is {_a(value)}: write a long random str or bytes, as secrets.token_hex() gives")
-    if not value.strip():
-        raise SettingsError(f"{name} is empty: write a long random value, as secrets.token_hex() gives")
-    return value
-
-
-def _check_types(given: Any) -> dict[str, Any]:
-    for item in fields(Settings):
-        value = getattr(given, item.name)
-        if isinstance(item.default, bool) and not isinstance(value, bool):
-            raise SettingsError(f"{item.name} is {value!r}: write True or False")
-        if item.name in _COUNTS and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise SettingsError(f"{item.name} is {value!r}: write a whole number, 0 or more")
-        if item.name in _CHOICES and value not in _CHOICES[item.name]:
-            raise SettingsError(f"{item.name} is {value!r}: write {' or '.join(map(repr, _CHOICES[item.name]))}")
-    if not isinstance(given.scope_key, str) or not given.scope_key:
-        raise SettingsError(f"scope_key is {given.scope_key!r}: write a string, such as 'session'")
-    return {}
-
-
-_COUNTS = ("max_cookie_size", "remember")
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "on_large_cookie": ("warn", "raise"),
-    "vary": ("accessed", "always"),
-    "key_derivation": ("hmac", "concat", "django-concat", "none"),
-}
-
-
-def _check_cookie(given: Any) -> dict[str, Any]:
-    name, samesite = given.cookie_name, given.cookie_samesite
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise SettingsError(f"cookie_name is {name!r}: write letters, digits and any of !#$%&'*+-.^_`|~ (RFC 9110)")
-    if given.cookie_domain is not None:
-        _check_domain(given.cookie_domain)
-    if not isinstance(given.cookie_path, str) or not given.cookie_path.startswith("/"):
-        raise SettingsError(
-            f"cookie_path is {given.cookie_path!r}: write one that starts with '/', as browsers want it"
-        )
-    for attribute, value in (("cookie_path", given.cookie_path), ("cookie_domain", given.cookie_domain or "")):
-        if _CONTROL_OR_SEMICOLON.search(value):
-            raise SettingsError(f"{attribute} is {value!r}: write it without ';' and control characters")
-        if len(value.encode("utf-8", "replace")) > _ATTRIBUTE_LIMIT:
-            raise SettingsError(
-                f"{attribute} is over {_ATTRIBUTE_LIMIT} bytes: write a shorter one, browsers ignore it"
-            )
-    if samesite is not None:
-        if not isinstance(samesite, str) or samesite.title() not in ("Strict", "Lax", "None"):
-            raise SettingsError(
-                f"cookie_samesite is {samesite!r}: write 'Lax', 'Strict', 'None', or None to leave it out"
-            )
-        samesite = samesite.title()
-    _check_what_browsers_refuse(given, samesite)
-    return {"cookie_samesite": samesite}
-
-
-def _check_what_browsers_refuse(given: Any, samesite: str | None) -> None:
-    prefix = given.cookie_name.lower()  # browsers compare it without case
-    needs_secure = {
-        "cookie_samesite='None'": samesite == "None",
-        "cookie_partitioned=True": given.cookie_partitioned,
-        f"cookie_name={given.cookie_name!r}": prefix.startswith(("__secure-", "__host-")),
-    }
-    for setting, is_set in needs_secure.items():
-        if is_set and not given.cookie_secure:
-            raise SettingsError(f"{setting} needs cookie_secure=True: browsers refuse the cookie without it")
-    if prefix.startswith("__host-") and (given.cookie_domain is not None or given.cookie_path != "/"):
-        raise SettingsError(f"cookie_name={given.cookie_name!r} needs cookie_path='/' and cookie_domain=None")
-
-
-def _check_domain(domain: Any) -> None:
-    if not isinstance(domain, str):
-        raise SettingsError(f"cookie_domain is {domain!r}: write a host name, or None for the host itself")
-    host = domain.partition(":")[0].lstrip(".")
-    try:
-        if host and not re.search(r"[\s/=,]", host) and host.encode("idna"):
-            return
-    except UnicodeError:
-        pass
-    if not _CONTROL_OR_SEMICOLON.search(domain):  # that has a message of its own
-        raise SettingsError(f"cookie_domain is {domain!r}: write a host name such as 'example.com'")
-
-
-def _check_lifetimes(given: Any) -> dict[str, Any]:
-    return {
-        "permanent_lifetime": _duration(given.permanent_lifetime, "permanent_lifetime"),
-        "refresh_after": given.refresh_after and _duration(given.refresh_after, "refresh_after"),
-        "absolute_lifetime": given.absolute_lifetime and _duration(given.absolute_lifetime, "absolute_lifetime"),
-        "clock_skew": _duration(given.clock_skew, "clock_skew", least=0, most=timedelta(days=1)),
-    }
-
-
-def _duration(value: Any, name: str, least: float = 1, most: timedelta = _YEAR_LIMIT) -> timedelta:
-    try:
-        duration = value if isinstance(value, timedelta) else timedelta(seconds=value)
-    except (TypeError, ValueError, OverflowError):
-        duration = None
-    if duration is None or isinstance(value, bool):
-        raise SettingsError(f"{name} is {value!r}: write a timedelta or a number of seconds")
-    if not timedelta(seconds=least) <= duration <= most:
-        raise SettingsError(f"{name} is {value!r}: write {least:g} second or more, and at most {most.days} days")
-    return duration
-
-
-def _check_signing(given: Any) -> dict[str, Any]:
-    if not isinstance(given.salt, str | bytes):
-        raise SettingsError(f"salt is {_a(given.salt)}: write a str or bytes, in Flask 'cookie-session'")
-    digest = given.digest_method
-    try:
-        usable = all(hasattr(digest(b""), name) for name in ("block_size", "copy", "update", "digest"))
-    except TypeError:
-        usable = False
-    if not usable:
-        raise SettingsError(f"digest_method is {digest!r}: write a function of hashlib, such as hashlib.sha256")
-    if not all(callable(getattr(given.serializer, name, None)) for name in ("dumps", "loads")):
-        raise SettingsError(f"serializer is {_a(given.serializer)}: write an object with dumps and loads")
-    return {}
-
-
-def _check_hooks(given: Any) -> dict[str, Any]:
-    exclude, migrate_from = given.exclude, given.migrate_from
-    if isinstance(exclude, str):
-        raise SettingsError(f"exclude is one string: write [{exclude!r}]")
-    if exclude is not None and not callable(exclude):
-        exclude = _tuple(exclude, "exclude", "a list of paths, or a function of the scope")
-        for prefix in exclude:
-            if not isinstance(prefix, str) or not prefix.startswith("/"):
-                raise SettingsError(f"exclude has {prefix!r}: write paths that start with '/', such as '/static'")
-    if given.is_revoked is not None and not callable(given.is_revoked):
-        raise SettingsError(f"is_revoked is {_a(given.is_revoked)}: write a function of (session, signed_at)")
-    migrate_from = _tuple(migrate_from, "migrate_from", "a list of functions of the scope")
-    if not all(map(callable, migrate_from)):
-        raise SettingsError("migrate_from holds what is no reader: write a list of functions of the scope")
-    if not (isinstance(given.session_class, type) and issubclass(given.session_class, Session)):
-        raise SettingsError("session_class is no subclass of Session: write one of asgi_flask_session.Session")
-    return {"exclude": exclude, "migrate_from": migrate_from}
-
-
-def _tuple(value: Any, name: str, wanted: str) -> tuple[Any, ...]:
-    try:
-        return tuple(value)
-    except TypeError:
-        raise SettingsError(f"{name} is {_a(value)}: write {wanted}") from None
-
-
-def _a(value: object) -> str:
-    # Never the value: it may be a secret in the wrong place.
-    return f"a {type(value).__name__}"
-
-
-def _warn(message: str) -> None:
-    # Past _check_secrets and Settings.__init__, to whoever makes the settings.
-    warnings.warn(message, SessionWarning, stacklevel=4)

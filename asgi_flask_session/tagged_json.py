@@ -179,8 +179,8 @@ class TagDateTime(JSONTag):
     def to_json(self, value: datetime) -> str:
         return http_date(value)
 
-    def to_python(self, value: str | None) -> datetime | None:
-        return None if value is None else parse_http_date(value)
+    def to_python(self, value: str) -> datetime | None:
+        return parse_http_date(value) if value else None
 
 
 class TaggedJSONSerializer:

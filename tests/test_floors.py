@@ -13,7 +13,7 @@ PACKAGE = Path(asgi_flask_session.__file__).parent
 
 FLOORS = [
     ["errors", "asgi", "logs", "dates"],
-    ["tagged_json", "payload", "cookies", "settings", "session", "models"],
+    ["tagged_json", "payload", "cookies", "settings", "session", "models", "checks"],
     ["signing", "policy", "merge"],
     [],
     ["client_side"],

@@ -1022,6 +1022,11 @@ def test_missing_secret_is_refused(arguments):
         FlaskSessionASGI(app_that(nothing), *arguments)
 
 
+def test_settings_of_another_type_are_refused():
+    with pytest.raises(SettingsError, match="from_mapping"):
+        FlaskSessionASGI(app_that(nothing), settings={})
+
+
 def test_app_that_cannot_be_called_is_refused():
     with pytest.raises(SettingsError, match="FlaskSessionASGI\\(app, secret\\)"):
         FlaskSessionASGI("app", SECRET)

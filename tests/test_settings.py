@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import inspect
+import json
 import pickle
 from datetime import timedelta
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import get_type_hints
 
 import pytest
 
-from asgi_flask_session import JSONTag, SessionWarning, Settings, SettingsError
+from asgi_flask_session import JSONTag, SessionWarning, Settings, SettingsError, TaggedJSONSerializer
 from asgi_flask_session.settings import SettingsFields
 
 SECRET = "a-secret-of-the-tests-only"
@@ -167,7 +168,7 @@ class TagSet(JSONTag):
 
 
 def test_from_flask_takes_the_interface_too():
-    serializer = SimpleNamespace(dumps=str, loads=str)
+    serializer = SimpleNamespace(dumps=json.dumps, loads=json.loads)
     interface = SimpleNamespace(
         salt="own", key_derivation="concat", digest_method=hashlib.sha256, serializer=serializer
     )
@@ -241,7 +242,11 @@ REFUSED = [
     ({"refresh_each_request": 1}, "write True or False"),
     *(({"permanent_lifetime": v}, "permanent_lifetime is") for v in (0, -1, "1 day", None, True, float("nan"), 10**12)),
     ({"permanent_lifetime": timedelta.max}, "at most 365000 days"),
-    ({"refresh_after": -5}, "refresh_after is"),
+    *(({"refresh_after": v}, "refresh_after is") for v in (-5, 0, timedelta(0), "")),
+    ({"absolute_lifetime": 0}, "absolute_lifetime is"),
+    ({"cookie_path": "/\ud800"}, "surrogates"),
+    ({"cookie_path": "/" + "é" * 400}, "over 1024 bytes"),
+    ({"serializer": TaggedJSONSerializer}, "dumps"),
     ({"absolute_lifetime": "x"}, "absolute_lifetime is"),
     ({"clock_skew": -1}, "clock_skew is"),
     ({"clock_skew": 86_401}, "at most 1 days"),
@@ -252,7 +257,7 @@ REFUSED = [
     ({"key_derivation": "pbkdf2"}, "'hmac' or 'concat'"),
     ({"salt": None}, "cookie-session"),
     *(({"digest_method": v}, "hashlib.sha256") for v in ("sha256", None, len, lambda: None)),
-    ({"serializer": object()}, "dumps and loads"),
+    ({"serializer": object()}, "loads reads what dumps wrote"),
     ({"scope_key": ""}, "scope_key"),
     ({"exclude": "/static"}, r"write \['/static'\]"),
     ({"exclude": ["static"]}, "start with '/'"),

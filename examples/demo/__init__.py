@@ -1,0 +1,1 @@
+"""Six apps on one session: ``python -m examples.demo``, or ``make demo``."""
