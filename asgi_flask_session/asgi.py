@@ -1,7 +1,7 @@
 """Names for the shapes of ASGI 3 (asgi.readthedocs.io), as aliases that every framework's own types fit.
 
-The three arguments of an app are ``Any`` where apps come in and go out: Starlette types a scope as a mutable
-mapping, Litestar, Quart and asgiref as TypedDicts, and no narrower alias is accepted by them all.
+A scope or a message is ``Any`` where apps come in and go out: Starlette types them as mutable mappings, Litestar,
+Quart and asgiref as TypedDicts, and no narrower alias is accepted by them all.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -12,7 +12,7 @@ Headers: TypeAlias = Iterable[Header]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
-ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Any, Receive, Send], Awaitable[None]]

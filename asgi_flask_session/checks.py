@@ -141,7 +141,7 @@ def _check_domain(domain: Any) -> None:
         raise SettingsError(f"cookie_domain is {domain!r}: write a host name, or None for the host itself")
     host = domain.partition(":")[0].lstrip(".")
     try:
-        if host and not re.search(r"[\s/=,]", host) and host.encode("idna"):
+        if host and not re.search(r"[\s/=,]", domain) and host.encode("idna"):
             return
     except UnicodeError:
         pass

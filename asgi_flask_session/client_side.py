@@ -12,7 +12,7 @@ from .errors import BadCookie, CookieTooLarge, UnwritableSession
 from .logs import logger
 from .merge import merge
 from .payload import decode, encode
-from .policy import CookieAction, age_refusal, cookie_action, refresh_due
+from .policy import CookieAction, accepted_ages, cookie_action, refresh_due
 from .session import Session, plain
 from .settings import Settings
 from .signing import CookieSigner
@@ -43,6 +43,8 @@ class ClientSide:
         )
         self._serializer = settings.serializer
         self._reads_text = isinstance(settings.serializer.dumps({}), str)
+        self._permanent_lifetime = settings.permanent_lifetime.total_seconds()
+        self._accepted_ages = accepted_ages(settings)
         self._remembered: dict[bytes, tuple[bytes, int, bytes]] = {}
 
     # Reading
@@ -64,7 +66,8 @@ class ClientSide:
                 lifetime = self.settings.absolute_lifetime
                 return session if lifetime is None else self._within_lifetime(session, lifetime)
         session = self._migrated(scope) if self.settings.migrate_from else session_class()
-        session._carried = value is not None
+        if value is not None:
+            session._carried = True
         return session
 
     def revoked(self, session: Session) -> Session:
@@ -83,8 +86,8 @@ class ClientSide:
 
     def _read(self, value: bytes) -> tuple[bytes, int, dict[str, Any]]:
         payload, signed, text = self._remembered.get(value) or self._verify(value)
-        if refusal := age_refusal(self.settings, age=int(self.clock()) - signed):
-            raise BadCookie(refusal)
+        if (age := int(self.clock()) - signed) not in self._accepted_ages:
+            raise BadCookie(f"it is {age} seconds old: too old, or from the future")
         return payload, signed, self._loads(text)
 
     def _verify(self, value: bytes) -> tuple[bytes, int, bytes]:
@@ -127,16 +130,17 @@ class ClientSide:
 
     def decide(self, session: Session) -> CookieAction:
         """Say what the end of the request does to the cookie; raises UnwritableSession."""
+        if not (session.modified or session._lent or dict.get(session, "_permanent")):
+            return CookieAction.KEEP  # what most requests come to: there is nothing to ask about
         return cookie_action(
             empty=not dict.__len__(session),
             changed=self.changed(session),
-            refresh=refresh_due(
-                self.settings,
-                permanent=bool(dict.get(session, "_permanent")),
-                age=int(self.clock()) - (session._signed or 0),
-            ),
+            refresh=bool(dict.get(session, "_permanent")) and self._refresh_due(session),
             carried=session._carried,
         )
+
+    def _refresh_due(self, session: Session) -> bool:
+        return refresh_due(self.settings, permanent=True, age=int(self.clock()) - (session._signed or 0))
 
     def changed(self, session: Session) -> bool:
         """Say whether the session differs from what came: by a mark, or inside a value that was handed out."""
@@ -157,8 +161,21 @@ class ClientSide:
         if session._payload is None:
             return False  # nothing came that could have been handed out
         # Text is compared, since == takes 1 for True; ours first, which most often is what came.
-        now, came = self._text(session), decode(session._payload)
+        came = decode(session._payload)
+        try:
+            now = self._text(session)
+        except UnwritableSession:
+            if self._can_write_anew(came):
+                raise
+            return False  # no change of the app's, but what came could never be written
         return now != came and now != self._dumps(self._with_beginning(self._loads(came), session))
+
+    def _can_write_anew(self, came: bytes) -> bool:
+        try:
+            self._dumps(self._loads(came))
+        except UnwritableSession:
+            return False
+        return True
 
     # Writing
 
@@ -169,7 +186,11 @@ class ClientSide:
         payload = session._payload
         # A session that nobody looked at is the payload that came; else it is spelled anew, as in Flask.
         if payload is None or session.accessed or session.modified or self.settings.absolute_lifetime is not None:
-            payload = session._payload = encode(self._text(session))
+            try:
+                payload = session._payload = encode(self._text(session))
+            except UnwritableSession:
+                if payload is None or session.modified or self._can_write_anew(decode(payload)):
+                    raise  # else it is what came, and goes out as it came
         return self._line(session, payload)
 
     def merge(self, session: Session, inner: bytes, *, deleted: bool) -> bytes | None:
@@ -201,7 +222,7 @@ class ClientSide:
             )
         expires = None
         if dict.get(session, "_permanent"):
-            expires = floor(now + self.settings.permanent_lifetime.total_seconds())
+            expires = floor(now + self._permanent_lifetime)
         line = self.set_cookie.set(value, expires)
         if 0 < self.settings.max_cookie_size < len(line):
             self._too_large(session, len(line))

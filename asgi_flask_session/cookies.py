@@ -6,6 +6,7 @@ no faster than the header.
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 
 from .asgi import Header, Headers
 from .dates import http_date, parse_http_date
@@ -13,9 +14,25 @@ from .settings import Settings
 
 _BLANKS = b" \t"  # all that is stripped: a name behind any other white space is another name
 
-# A quoted value and what may follow it. Possessive, so that no input makes it go back.
-_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"[ \t]*+(?:;|\Z)')
+# What Werkzeug's parser takes for a cookie, up to the first one of a name. Each quantifier is possessive, so that
+# no input makes it go back.
+_COOKIE = rb"""
+    [ \t]*+ %(name)b [ \t]*+
+    (?: = [ \t]*+ (?: "( [^"\\]*+ (?: \\. [^"\\]*+ )*+ )" | ([^"; \t]*+) ) )?+
+    [ \t]*+ (?: ; | \Z )
+"""
+_UP_TO_COOKIE = rb"""
+    (?:
+        (?! %(cookie)b )
+        (?: [^";]*+ ;                                                   # no quotes, well-formed or not
+          | [ \t]*+ [^"=; \t]++ [ \t]*+ = [ \t]*+ "[^"\\]*+ (?: \\. [^"\\]*+ )*+" [ \t]*+ (?: ; | \Z )
+          | [^;]*+ ;                                                    # malformed: skipped up to a semicolon
+        )
+    )*+
+    %(cookie)b
+"""
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
+_LONGEST_ESCAPED = 64 * 1024  # bytes; what is longer is no session, however short it becomes
 
 _DELETED = "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
 
@@ -26,17 +43,10 @@ def cookie_header(headers: Headers) -> tuple[bytes | None, list[Header] | None]:
     HTTP/2 lets a client send its cookies in several fields (RFC 9113, 8.2.3). Most servers pass them on so,
     and much of what lies behind them would join the fields with a comma, or look at one only.
     """
-    found: bytes | None = None
-    for name, value in headers:
-        if name == b"cookie":
-            if found is not None:
-                return _joined(headers)
-            found = value
-    return found, None
-
-
-def _joined(headers: Headers) -> tuple[bytes, list[Header]]:
-    joined = b"; ".join(value for name, value in headers if name == b"cookie")
+    cookies = [value for name, value in headers if name == b"cookie"]
+    if len(cookies) <= 1:
+        return (cookies[0] if cookies else None), None
+    joined = b"; ".join(cookies)
     return joined, [*(header for header in headers if header[0] != b"cookie"), (b"cookie", joined)]
 
 
@@ -46,45 +56,33 @@ def find_cookie(header: bytes, name: bytes) -> bytes | None:
     Of several cookies of one name the first wins: a browser sends the longest path first (RFC 6265, 5.4),
     and Flask reads the same one. A cookie that Werkzeug skips as malformed is skipped.
     """
-    if b'"' in header:
-        return _find_among_quoted(header, name)
-    found = header.find(name)
-    while found >= 0:
-        end = header.find(b";", found)
-        if end < 0:
-            end = len(header)
-        key, _, value = header[header.rfind(b";", 0, found) + 1 : end].partition(b"=")
-        if key.strip(_BLANKS) == name and not _has_blank(value := value.strip(_BLANKS)):
-            return value
-        found = header.find(name, end)
-    return None
-
-
-def _find_among_quoted(header: bytes, name: bytes) -> bytes | None:
-    """Do the same where a value may be in quotes, with semicolons in it and escaped characters."""
-    start = 0
-    while start < len(header):
+    start = header.find(name)
+    if start < 0:
+        return None
+    # As every browser spells it: at the start or behind a semicolon and a space, and no quotes anywhere.
+    # (A search by number is the quick one: for bytes it tries a number first, and throws the error away.)
+    if (start == 0 or header[start - 2 : start] == b"; ") and ord('"') not in header:
         end = header.find(b";", start)
-        if end < 0:
-            end = len(header)
-        key, _, value = header[start:end].partition(b"=")
-        key = key.strip(_BLANKS)
-        value = value.lstrip(_BLANKS)
-        if not key or b'"' in key or _has_blank(key):
-            pass
-        elif value.startswith(b'"'):
-            if quoted := _QUOTED.match(header, end - len(value)):
-                if key == name:
-                    return _ESCAPE.sub(_unescape, quoted[1])
-                end = quoted.end() - 1
-        elif key == name and b'"' not in value and not _has_blank(value := value.rstrip(_BLANKS)):
-            return value
-        start = end + 1
-    return None
+        value = header[start + len(name) : end if end >= 0 else None]
+        if value.startswith(b"=") and ord(" ") not in value and ord("\t") not in value:
+            return value[1:]
+    return _find_in_any(header, name)
 
 
-def _has_blank(text: bytes) -> bool:
-    return b" " in text or b"\t" in text
+def _find_in_any(header: bytes, name: bytes) -> bytes | None:
+    """Do the same for any spelling: a value may be in quotes, with semicolons in it and escaped characters."""
+    if (found := _pattern(name).match(header)) is None:
+        return None
+    quoted, plain = found[3] or b"", found[4] or b""  # the groups of the lookahead come first
+    if len(quoted) > _LONGEST_ESCAPED:
+        return quoted
+    return _ESCAPE.sub(_unescape, quoted) or plain
+
+
+@cache
+def _pattern(name: bytes) -> re.Pattern[bytes]:
+    cookie = _COOKIE % {b"name": re.escape(name)}
+    return re.compile(_UP_TO_COOKIE % {b"cookie": cookie}, re.VERBOSE)
 
 
 def _unescape(escape: re.Match[bytes]) -> bytes:

@@ -56,28 +56,73 @@ class FlaskSessionASGI:
         # Under this key the scope says that our cookie has its writer already.
         self._mark = f"asgi_flask_session.{settings.cookie_name}"
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one connection; whatever the app or *send* raises comes out as it is."""
-        if scope["type"] not in ("http", "websocket"):
+        opened = self._open(scope) if scope["type"] in ("http", "websocket") else None
+        if opened is None:
             await self.app(scope, receive, send)
             return
+        session = opened
+        if self.settings.is_revoked is not None and not session.new and await self._is_revoked(session):
+            session = self._client.revoked(session)
+
+        key = self.settings.scope_key
+        outside = scope.get(key, _MISSING)
+        started = finished = False
+        inside: Any = session
+
+        async def send_with_session(message: Message) -> None:
+            nonlocal session, inside, started, finished
+            if started or message["type"] not in _CARRIES_HEADERS:
+                await send(message)
+                return
+            started = True
+            inside = scope.get(key, _MISSING)
+            session = self._current(session, inside)
+            message = self._finish(session, message)
+            finished = True
+            if outside is _MISSING:
+                await send(message)
+                return
+            # A middleware outside of us, with a session of its own under this key, looks for that now.
+            scope[key] = outside
+            await send(message)
+            if inside is not _MISSING:
+                scope[key] = inside
+
+        scope[key] = scope[self._mark] = session
+        try:
+            await self.app(scope, receive, send_with_session)
+        finally:
+            scope.pop(self._mark, None)
+            replaced = scope.get(key, inside) is not inside
+            if outside is not _MISSING:
+                scope[key] = outside
+            if finished and (replaced or session._unsaved or session._lent):
+                self._warn_if_late(session, scope, replaced=replaced)
+
+    def _warn_if_late(self, session: Session, scope: Scope, *, replaced: bool) -> None:
+        if not has_warned("late") and (replaced or self._client.left_behind(session)):
+            warn_once(
+                "late",
+                "the session was changed after the headers of the response went out (%s %r): no cookie carries"
+                " the change. Change it before the response, the stream or websocket.accept starts",
+                scope.get("method", "websocket"),
+                scope.get("path"),
+            )
+
+    def _open(self, scope: Scope) -> Session | None:
+        """Return the session of a connection; None where the middleware steps aside."""
         cookies, joined_headers = cookie_header(scope.get("headers", ()))
         if joined_headers is not None:
             scope["headers"] = joined_headers
         if self._mark in scope:
             # Wrapped twice with one cookie: the outer one writes it, and its session is ours as well.
             scope.setdefault(self.settings.scope_key, scope[self._mark])
-            await self.app(scope, receive, send)
-            return
+            return None
         if self._is_excluded is not None and self._is_excluded(scope):
-            await self.app(scope, receive, send)
-            return
-
-        value = None if cookies is None else find_cookie(cookies, self._cookie_name)
-        session = self._client.open(value, scope)
-        if self.settings.is_revoked is not None and not session.new and await self._is_revoked(session):
-            session = self._client.revoked(session)
-        await self._serve(session, scope, receive, send)
+            return None
+        return self._client.open(None if cookies is None else find_cookie(cookies, self._cookie_name), scope)
 
     async def _is_revoked(self, session: Session) -> bool:
         """Ask the application, whose look at the session is no access by the response."""
@@ -87,44 +132,6 @@ class FlaskSessionASGI:
             answer = await answer
         session.accessed, session._lent = accessed or session.modified, lent
         return bool(answer)
-
-    async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
-        key = self.settings.scope_key
-        outside = scope.get(key, _MISSING)
-        started = finished = False
-
-        async def send_with_session(message: Message) -> None:
-            nonlocal session, started, finished
-            if started or message["type"] not in _CARRIES_HEADERS:
-                await send(message)
-                return
-            started = True
-            # A middleware outside of us, with a session of its own under this key, looks for that now.
-            inside = scope.get(key, _MISSING)
-            session = self._current(session, inside)
-            message = self._finish(session, message)
-            finished = True
-            if outside is not _MISSING:
-                scope[key] = outside
-            await send(message)
-            if outside is not _MISSING and inside is not _MISSING:
-                scope[key] = inside
-
-        scope[key] = scope[self._mark] = session
-        try:
-            await self.app(scope, receive, send_with_session)
-        finally:
-            scope.pop(self._mark, None)
-            if outside is not _MISSING:
-                scope[key] = outside
-            if finished and not has_warned("late") and self._client.left_behind(session):
-                warn_once(
-                    "late",
-                    "the session was changed after the headers of the response went out (%s %r): no cookie carries"
-                    " the change. Change it before the response, the stream or websocket.accept starts",
-                    scope.get("method", "websocket"),
-                    scope.get("path"),
-                )
 
     def _current(self, session: Session, found: Any) -> Session:
         """Return the session that the scope holds by now: ours, or what the app put in its place."""

@@ -6,8 +6,7 @@ there: base64 has one spelling for each value, and no text is larger or nested d
 
 import re
 import zlib
-from base64 import urlsafe_b64encode
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 
 from .errors import BadCookie, UnwritableSession
 
@@ -16,18 +15,19 @@ MAX_NESTING = 500  # lists and objects in each other
 
 # The URL alphabet to the standard one; what is standard only becomes a character of neither.
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+_FROM_STANDARD = bytes.maketrans(b"+/", b"-_")
 _PADDING = (b"", None, b"==", b"=")
 # The last character of an unfinished group carries 4 or 2 bits that must be zero (RFC 4648, 3.5).
 _LAST = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
 
-# Possessive, so that no input makes it go back.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# Possessive, and with an end for a string that has none, so that no input makes it go back or start over.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKET = re.compile(rb"[][{}]")
 
 
 def b64encode(data: bytes) -> bytes:
     """Encode *data* in the URL alphabet, without padding."""
-    return urlsafe_b64encode(data).rstrip(b"=")
+    return b2a_base64(data, newline=False).rstrip(b"=").translate(_FROM_STANDARD)
 
 
 def b64decode(text: bytes) -> bytes:
@@ -71,7 +71,7 @@ def _decompress(data: bytes) -> bytes:
 
 
 def _nested_too_deep(text: bytes) -> bool:
-    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+    if len(text) <= MAX_NESTING or text.count(b"[") + text.count(b"{") <= MAX_NESTING:
         return False
     depth = deepest = 0
     for bracket in _BRACKET.findall(_STRING.sub(b"", text)):

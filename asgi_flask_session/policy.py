@@ -1,6 +1,7 @@
 """What the end of a request does to the session's cookie: Flask's rules, and the few that are ours."""
 
 from enum import Enum
+from math import floor
 
 from .settings import Settings
 
@@ -35,13 +36,9 @@ def refresh_due(settings: Settings, *, permanent: bool, age: int) -> bool:
     return age > settings.refresh_after.total_seconds()
 
 
-def age_refusal(settings: Settings, *, age: int) -> str | None:
-    """Say why a cookie signed *age* seconds ago is no longer, or not yet, a session; None if it is one."""
-    if age > int(settings.permanent_lifetime.total_seconds()):
-        return "it is older than permanent_lifetime"
-    if -age > settings.clock_skew.total_seconds():
-        return "its timestamp lies in the future; clock_skew allows for clocks that differ"
-    return None
+def accepted_ages(settings: Settings) -> range:
+    """Return the ages, in whole seconds, of the cookies that are sessions: no longer, and not before."""
+    return range(-floor(settings.clock_skew.total_seconds()), int(settings.permanent_lifetime.total_seconds()) + 1)
 
 
 def needs_vary(settings: Settings, *, accessed: bool, action: CookieAction) -> bool:

@@ -11,7 +11,7 @@ therefore sorted by its exact type; subclasses and all else go through the tags'
 import dataclasses
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -183,6 +183,10 @@ class TagDateTime(JSONTag):
         return parse_http_date(value) if value else None
 
 
+# The tag that the checks, in their order, find for a value of exactly this type.
+_TAG_OF_TYPE = {bytes: TagBytes.key, UUID: TagUUID.key, datetime: TagDateTime.key}
+
+
 class TaggedJSONSerializer:
     """Flask's session serializer: ``dumps`` an object to text, ``loads`` it back."""
 
@@ -250,21 +254,29 @@ class TaggedJSONSerializer:
     def _tag_by_type(self, value: Any) -> Any:
         # Loops, not comprehensions: those cost a frame for each level of nesting before Python 3.12.
         kind = type(value)
-        if kind is dict:
-            if len(value) == 1 and next(iter(value)) in self.tags:
-                return self._tag_in_order(value)
+        if kind in _SCALARS:
+            return value
+        if kind is dict and not (len(value) == 1 and next(iter(value)) in self.tags):
+            if _are_scalars(value.values()):
+                return value
             tagged = {}
             for key, item in value.items():
                 tagged[key] = item if type(item) in _SCALARS else self._tag_by_type(item)
             return tagged
         if kind is list or kind is tuple:
-            items = []
-            for item in value:
-                items.append(item if type(item) in _SCALARS else self._tag_by_type(item))  # noqa: PERF401
+            items = value
+            if not _are_scalars(value):
+                items = []
+                for item in value:
+                    items.append(item if type(item) in _SCALARS else self._tag_by_type(item))
             return items if kind is list else {" t": items}
-        if kind in _SCALARS:
-            return value
+        if kind in _TAG_OF_TYPE:
+            return self.tags[_TAG_OF_TYPE[kind]].tag(value)
         return self._tag_in_order(value)
+
+
+def _are_scalars(values: Iterable[Any]) -> bool:
+    return _SCALARS.issuperset(map(type, values))
 
 
 def find_unwritable(dumps: Callable[[Any], object], value: Any, path: str = "session") -> str:
@@ -304,5 +316,25 @@ def _default(value: Any) -> Any:
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_default).encode
-_decode = json.JSONDecoder().decode
+def _encoder() -> Callable[[Any], str]:
+    """Return Flask's ``json.dumps``: ``JSONEncoder.encode``, but with the C encoder that each call of it makes kept."""
+    try:
+        encode_parts = json.encoder.c_make_encoder(  # type: ignore[attr-defined]  # it is undocumented
+            None, _default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
+        )  # markers, default, encoder, indent, separators, sort_keys, skipkeys, allow_nan
+    except (AttributeError, TypeError):  # where json has no part in C, or another one
+        return json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_default).encode
+    return lambda value: "".join(encode_parts(value, 0))
+
+
+def _decode(text: str) -> Any:
+    """Return ``json.loads(text)``, without its search for blanks around the value."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:  # no value at the start
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
+
+
+_encode = _encoder()
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # it is undocumented

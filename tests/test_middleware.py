@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from driver import LOOPS, NOW, SECRET, app_that, nothing, request, respond, scope_for
 
-from asgi_flask_session import FlaskSessionASGI, Session, Settings, SettingsError, UnwritableSession
+from asgi_flask_session import FlaskSessionASGI, Session, Settings, SettingsError, UnwritableSession, logs
 from asgi_flask_session.client_side import ClientSide
 
 
@@ -683,6 +683,28 @@ def test_change_after_the_headers_warns_once_and_says_where(change, type_, caplo
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert "/stream" in record.message
+
+
+@pytest.mark.parametrize("value", [{"b": 1}, None], ids=str)
+def test_session_replaced_after_the_headers_warns(value, caplog):
+    async def app(scope, receive, send):
+        await respond(send)
+        scope["session"] = value
+
+    for wrapped in (wrap(app), wrap(wrap(app), cookie_name="outer")):
+        logs.forget()
+        caplog.clear()
+        request(wrapped, path="/stream")
+        assert ["/stream" in record.message for record in caplog.records] == [True]
+
+
+def test_session_deleted_after_the_headers_does_not_warn(caplog):
+    async def app(scope, receive, send):
+        await respond(send)
+        del scope["session"]
+
+    request(wrap(app))
+    assert not caplog.records
 
 
 def test_change_before_the_headers_does_not_warn(caplog):
