@@ -41,6 +41,8 @@ class ClientSide:
             key_derivation=settings.key_derivation,
             digest_method=settings.digest_method,
         )
+        self._session_class = settings.session_class
+        self._absolute_lifetime = settings.absolute_lifetime
         self._serializer = settings.serializer
         self._reads_text = isinstance(settings.serializer.dumps({}), str)
         self._permanent_lifetime = settings.permanent_lifetime.total_seconds()
@@ -51,44 +53,45 @@ class ClientSide:
 
     def open(self, value: bytes | None, scope: Scope) -> Session:
         """Return the session of a request, empty and new if cookie *value* is none. Raises nothing."""
-        session_class = self.settings.session_class
         if value:
             try:
-                payload, signed, data = self._read(value)
+                came = self._accept(value)
+                session = self._session_class(self._loads(came[2]))
             except BadCookie as error:
                 logger.debug("the session cookie is refused: %s", error)
             else:
-                session = session_class(data)
                 session.new = False
-                session._payload = payload
-                session._signed = signed
-                session._carried = True
-                lifetime = self.settings.absolute_lifetime
+                session._came = came
+                session._signed = came[1]
+                lifetime = self._absolute_lifetime
                 return session if lifetime is None else self._within_lifetime(session, lifetime)
-        session = self._migrated(scope) if self.settings.migrate_from else session_class()
+        session = self._migrated(scope) if self.settings.migrate_from else self._session_class()
         if value is not None:
             session._carried = True
         return session
 
     def revoked(self, session: Session) -> Session:
         """Return the empty session that takes the place of one that is no longer good."""
-        empty = self.settings.session_class()
-        empty._carried = session._carried
+        empty = self._session_class()
+        empty._carried = session._carried or session._came is not None
         return empty
 
     def replaced(self, session: Session, data: Mapping[str, Any]) -> Session:
         """Return a changed session of the same request, with *data* in place of its own."""
-        replacement = self.settings.session_class(plain(data))
-        for name in ("new", "_carried", "_payload", "_signed", "_began"):
+        replacement = self._session_class(plain(data))
+        for name in ("new", "_carried", "_came", "_signed", "_began"):
             setattr(replacement, name, getattr(session, name))
         replacement.mark_modified()
         return replacement
 
-    def _read(self, value: bytes) -> tuple[bytes, int, dict[str, Any]]:
-        payload, signed, text = self._remembered.get(value) or self._verify(value)
-        if (age := int(self.clock()) - signed) not in self._accepted_ages:
+    def _accept(self, value: bytes) -> tuple[bytes, int, bytes]:
+        """Return payload, timestamp and text of a cookie value that is a session's; raises BadCookie."""
+        came = self._remembered.get(value) if self._remembered else None
+        if came is None:
+            came = self._verify(value)
+        if (age := int(self.clock()) - came[1]) not in self._accepted_ages:
             raise BadCookie(f"it is {age} seconds old: too old, or from the future")
-        return payload, signed, self._loads(text)
+        return came
 
     def _verify(self, value: bytes) -> tuple[bytes, int, bytes]:
         if len(value) > MAX_VALUE:
@@ -113,11 +116,11 @@ class ClientSide:
     def _migrated(self, scope: Scope) -> Session:
         for read in self.settings.migrate_from:
             if (data := read(scope)) is not None:
-                session = self.settings.session_class(data)
+                session = self._session_class(data)
                 session.new = False
                 session.mark_modified()  # so that it is written as ours
                 return session
-        return self.settings.session_class()
+        return self._session_class()
 
     def _within_lifetime(self, session: Session, lifetime: timedelta) -> Session:
         began = dict.pop(session, _BEGAN, None)
@@ -130,13 +133,15 @@ class ClientSide:
 
     def decide(self, session: Session) -> CookieAction:
         """Say what the end of the request does to the cookie; raises UnwritableSession."""
-        if not (session.modified or session._lent or dict.get(session, "_permanent")):
+        permanent = bool(dict.get(session, "_permanent"))
+        if not (session.modified or session._lent or permanent):
             return CookieAction.KEEP  # what most requests come to: there is nothing to ask about
+        changed = self.changed(session)
         return cookie_action(
             empty=not dict.__len__(session),
-            changed=self.changed(session),
-            refresh=bool(dict.get(session, "_permanent")) and self._refresh_due(session),
-            carried=session._carried,
+            changed=changed,
+            refresh=permanent and not changed and self._refresh_due(session),
+            carried=session._carried or session._came is not None,
         )
 
     def _refresh_due(self, session: Session) -> bool:
@@ -158,10 +163,10 @@ class ClientSide:
             return True
 
     def _differs(self, session: Session) -> bool:
-        if session._payload is None:
+        if session._came is None:
             return False  # nothing came that could have been handed out
         # Text is compared, since == takes 1 for True; ours first, which most often is what came.
-        came = decode(session._payload)
+        came = session._came[2]
         try:
             now = self._text(session)
         except UnwritableSession:
@@ -182,16 +187,30 @@ class ClientSide:
     def write(self, session: Session, action: CookieAction) -> bytes:
         """Spell the Set-Cookie line for an action that is not KEEP; raises UnwritableSession."""
         if action is CookieAction.DELETE:
+            session._came = None
             return self.set_cookie.delete()
-        payload = session._payload
-        # A session that nobody looked at is the payload that came; else it is spelled anew, as in Flask.
-        if payload is None or session.accessed or session.modified or self.settings.absolute_lifetime is not None:
-            try:
-                payload = session._payload = encode(self._text(session))
-            except UnwritableSession:
-                if payload is None or session.modified or self._can_write_anew(decode(payload)):
-                    raise  # else it is what came, and goes out as it came
-        return self._line(session, payload)
+        now = self.clock()
+        came = session._came
+        if came is None or session.accessed or session.modified or self._absolute_lifetime is not None:
+            payload, text = self._spell(session)
+        else:
+            payload, _, text = came  # nobody looked at it
+        line = self._line(session, payload, now)
+        session._came = payload, int(now), text
+        return line
+
+    def _spell(self, session: Session) -> tuple[bytes, bytes]:
+        """Return payload and text of a session that was looked at, as Flask spells them."""
+        came = session._came
+        try:
+            text = self._text(session)
+        except UnwritableSession:
+            if came is None or session.modified or self._can_write_anew(came[2]):
+                raise
+            return came[0], came[2]  # it came as what nobody can write, and goes out as it came
+        if came is not None and text == came[2] and came[0].startswith(b"."):
+            return came[0], text  # to compress it once more would only give the same
+        return encode(text), text
 
     def merge(self, session: Session, inner: bytes, *, deleted: bool) -> bytes | None:
         """Spell the one line for a session that was changed here and, as cookie value *inner*, by an app inside.
@@ -202,7 +221,7 @@ class ClientSide:
             theirs = {} if deleted else self._loads(decode(self._signer.unsign(inner)[0]))
         except BadCookie:
             return None
-        base = {} if session._payload is None else self._loads(decode(session._payload))
+        base = {} if session._came is None else self._loads(session._came[2])
         ours = self._with_beginning(plain(session), session)
         merged = merge(base, theirs, ours, lambda one, other: self._dumps([one]) == self._dumps([other]))
         if merged.keys() <= {_BEGAN}:
@@ -210,8 +229,7 @@ class ClientSide:
         session._lent = False  # what goes out is not what is here, so no later look can tell what changed
         return self.write(self.replaced(session, merged), CookieAction.SET if merged else CookieAction.DELETE)
 
-    def _line(self, session: Session, payload: bytes) -> bytes:
-        now = self.clock()
+    def _line(self, session: Session, payload: bytes, now: float) -> bytes:
         value = self._signer.sign(payload, int(now))
         if len(value) > MAX_VALUE:
             raise CookieTooLarge(
@@ -244,10 +262,10 @@ class ClientSide:
         return f"Its largest keys are {', '.join(f'{key!r} ({sizes[key]} bytes)' for key in largest)}."
 
     def _text(self, session: Session) -> bytes:
-        return self._dumps(self._with_beginning(plain(session), session))
+        return self._dumps(self._with_beginning(dict(dict.items(session)), session))
 
     def _with_beginning(self, data: dict[str, Any], session: Session) -> dict[str, Any]:
-        if self.settings.absolute_lifetime is not None and data:
+        if data and self._absolute_lifetime is not None:
             data[_BEGAN] = int(self.clock()) if session._began is None else session._began
         return data
 

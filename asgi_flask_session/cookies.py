@@ -139,13 +139,19 @@ def _path(path: str) -> str:
     return quote(path, safe="%!$&'()*+,/:=@")
 
 
-def set_cookie_value(header: Header, name: bytes) -> bytes | None:
-    """Return the value that *header* sets for cookie *name*, or None if it is no Set-Cookie for it."""
-    field, line = header
-    if field.lower() != b"set-cookie":
-        return None
-    key, equals, value = line.partition(b";")[0].partition(b"=")
-    return value.strip(_BLANKS) if equals and key.strip(_BLANKS) == name else None
+def set_cookie_headers(headers: list[Header], name: bytes) -> list[Header]:
+    """Return the headers that set cookie *name*."""
+    return [header for header in headers if header[0].lower() == b"set-cookie" and _sets(header[1], name)]
+
+
+def _sets(line: bytes, name: bytes) -> bool:
+    key, equals, _ = line.partition(b";")[0].partition(b"=")
+    return bool(equals) and key.strip(_BLANKS) == name
+
+
+def set_cookie_value(line: bytes) -> bytes:
+    """Return the value that a Set-Cookie line sets."""
+    return line.partition(b";")[0].partition(b"=")[2].strip(_BLANKS)
 
 
 def is_deletion(line: bytes, now: float) -> bool:
@@ -163,12 +169,13 @@ def is_deletion(line: bytes, now: float) -> bool:
 
 def add_vary(headers: list[Header]) -> None:
     """Make the response vary by cookie, in the first Vary header that is there if one is."""
-    present = [index for index, (name, _) in enumerate(headers) if name.lower() == b"vary"]
+    names = [name.lower() for name, _ in headers]
+    if b"vary" not in names:
+        headers.append((b"vary", b"Cookie"))
+        return
+    present = [index for index, name in enumerate(names) if name == b"vary"]
     for index in present:
         if not {b"cookie", b"*"}.isdisjoint(item.strip(_BLANKS).lower() for item in headers[index][1].split(b",")):
             return
-    if present:
-        name, value = headers[present[0]]
-        headers[present[0]] = (name, value + b", Cookie" if value.strip(_BLANKS) else b"Cookie")
-    else:
-        headers.append((b"vary", b"Cookie"))
+    name, value = headers[present[0]]
+    headers[present[0]] = (name, value + b", Cookie" if value.strip(_BLANKS) else b"Cookie")

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from .asgi import ASGIApp, Header, Message, Receive, Scope, Send
 from .client_side import ClientSide, Clock
-from .cookies import add_vary, cookie_header, find_cookie, is_deletion, set_cookie_value
+from .cookies import add_vary, cookie_header, find_cookie, is_deletion, set_cookie_headers, set_cookie_value
 from .errors import SettingsError
 from .logs import has_warned, logger, warn_once
 from .models import fields_of
@@ -52,6 +52,8 @@ class FlaskSessionASGI:
         self.settings = settings
         self._client = ClientSide(settings, clock)
         self._cookie_name = settings.cookie_name.encode("ascii")
+        self._scope_key = settings.scope_key
+        self._is_revoked = settings.is_revoked
         self._is_excluded = _excluder(settings.exclude)
         # Under this key the scope says that our cookie has its writer already.
         self._mark = f"asgi_flask_session.{settings.cookie_name}"
@@ -63,10 +65,10 @@ class FlaskSessionASGI:
             await self.app(scope, receive, send)
             return
         session = opened
-        if self.settings.is_revoked is not None and not session.new and await self._is_revoked(session):
+        if self._is_revoked is not None and not session.new and await self._refuses(session, self._is_revoked):
             session = self._client.revoked(session)
 
-        key = self.settings.scope_key
+        key = self._scope_key
         outside = scope.get(key, _MISSING)
         started = finished = False
         inside: Any = session
@@ -78,7 +80,8 @@ class FlaskSessionASGI:
                 return
             started = True
             inside = scope.get(key, _MISSING)
-            session = self._current(session, inside)
+            if inside is not session:
+                session = self._current(session, inside)
             message = self._finish(session, message)
             finished = True
             if outside is _MISSING:
@@ -118,24 +121,24 @@ class FlaskSessionASGI:
             scope["headers"] = joined_headers
         if self._mark in scope:
             # Wrapped twice with one cookie: the outer one writes it, and its session is ours as well.
-            scope.setdefault(self.settings.scope_key, scope[self._mark])
+            scope.setdefault(self._scope_key, scope[self._mark])
             return None
         if self._is_excluded is not None and self._is_excluded(scope):
             return None
         return self._client.open(None if cookies is None else find_cookie(cookies, self._cookie_name), scope)
 
-    async def _is_revoked(self, session: Session) -> bool:
+    async def _refuses(self, session: Session, is_revoked: Callable[..., Any]) -> bool:
         """Ask the application, whose look at the session is no access by the response."""
         accessed, lent = session.accessed, session._lent
-        answer = self.settings.is_revoked(session, session.signed_at)  # type: ignore[misc]  # the caller looked
+        answer = is_revoked(session, session.signed_at)
         if isawaitable(answer):
             answer = await answer
         session.accessed, session._lent = accessed or session.modified, lent
         return bool(answer)
 
     def _current(self, session: Session, found: Any) -> Session:
-        """Return the session that the scope holds by now: ours, or what the app put in its place."""
-        if found is session or found is _MISSING:  # a deleted key is no opinion
+        """Return the session to write where the scope no longer holds ours, but *found*."""
+        if found is _MISSING:  # a deleted key is no opinion
             return session
         if found is None or _is_litestar_empty(found):
             return self._client.replaced(session, {})
@@ -149,7 +152,7 @@ class FlaskSessionASGI:
             "foreign",
             "scope[%r] was replaced by a %s, which is no mapping or belongs to another session middleware: it is"
             " left alone. Give one of the two another scope_key",
-            self.settings.scope_key,
+            self._scope_key,
             type(found).__name__,
         )
         return session
@@ -158,7 +161,7 @@ class FlaskSessionASGI:
         """Return the message with the headers that the session owes; raises UnwritableSession."""
         action = self._client.decide(session)
         session._unsaved = False  # what changes from here on comes too late
-        vary = needs_vary(self.settings, accessed=session.accessed, action=action)
+        vary = needs_vary(self.settings, session.accessed, action)
         if not vary and action is CookieAction.KEEP:
             return message
         headers: list[Header] = list(message.get("headers") or ())
@@ -170,16 +173,15 @@ class FlaskSessionASGI:
 
     def _put_cookie(self, headers: list[Header], session: Session, action: CookieAction) -> None:
         """Add our Set-Cookie, or make one of it and what an app inside set for the same cookie."""
-        name = self._cookie_name
-        theirs = [header for header in headers if set_cookie_value(header, name) is not None]
+        theirs = set_cookie_headers(headers, self._cookie_name)
         if not theirs:
             headers.append((b"set-cookie", self._client.write(session, action)))
             return
         if not self._client.changed(session):
             return  # a refresh of ours is one of theirs too
-        last = theirs[-1]  # the one that browsers keep
-        value = set_cookie_value(last, name) or b""
-        line = self._client.merge(session, value, deleted=not value or is_deletion(last[1], self._client.clock()))
+        last = theirs[-1][1]  # the one that browsers keep
+        value = set_cookie_value(last)
+        line = self._client.merge(session, value, deleted=not value or is_deletion(last, self._client.clock()))
         if line is None:
             logger.warning(
                 "the app inside sets a cookie %r that is not signed with our keys, and the session changed too: the"

@@ -43,7 +43,7 @@ def encode(text: bytes) -> bytes:
     """Return the payload for *text*; raises UnwritableSession for what ``decode`` would refuse."""
     if len(text) > MAX_TEXT:
         raise UnwritableSession(f"the session is {len(text)} bytes of JSON; at most {MAX_TEXT} can be read back")
-    if _nested_too_deep(text):
+    if len(text) > MAX_NESTING and _nested_too_deep(text):
         raise UnwritableSession(f"the session is nested deeper than {MAX_NESTING} levels; it could not be read back")
     compressed = zlib.compress(text)
     if len(compressed) < len(text) - 1:
@@ -57,7 +57,7 @@ def decode(payload: bytes) -> bytes:
         text = _decompress(b64decode(payload[1:])) if payload.startswith(b".") else b64decode(payload)
     except (ValueError, zlib.error) as error:
         raise BadCookie("the payload is not base64 or not zlib") from error
-    if _nested_too_deep(text):
+    if len(text) > MAX_NESTING and _nested_too_deep(text):
         raise BadCookie(f"the payload is nested deeper than {MAX_NESTING} levels")
     return text
 
@@ -71,7 +71,7 @@ def _decompress(data: bytes) -> bytes:
 
 
 def _nested_too_deep(text: bytes) -> bool:
-    if len(text) <= MAX_NESTING or text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
         return False
     depth = deepest = 0
     for bracket in _BRACKET.findall(_STRING.sub(b"", text)):

@@ -41,6 +41,6 @@ def accepted_ages(settings: Settings) -> range:
     return range(-floor(settings.clock_skew.total_seconds()), int(settings.permanent_lifetime.total_seconds()) + 1)
 
 
-def needs_vary(settings: Settings, *, accessed: bool, action: CookieAction) -> bool:
+def needs_vary(settings: Settings, accessed: bool, action: CookieAction) -> bool:
     """Say whether the response differs by cookie, for caches (RFC 9110, 12.5.5)."""
     return accessed or action is not CookieAction.KEEP or settings.vary == "always"

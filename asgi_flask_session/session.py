@@ -36,9 +36,9 @@ class Session(dict[str, Any]):
     sid: str | None = None
 
     # What came with the request, kept here by the code that reads and writes cookies.
-    _carried = False  # the request had a cookie of our name, usable or not
-    _payload: bytes | None = None  # its payload, still encoded
-    _signed: int | None = None  # its timestamp, in seconds since the epoch
+    _carried = False  # the request had a cookie of our name that was no session
+    _came: tuple[bytes, int, bytes] | None = None  # its payload, timestamp and text; once written, those of ours
+    _signed: int | None = None  # the timestamp, in seconds since the epoch
     _began: int | None = None  # when the session began; known while absolute_lifetime is set
 
     # What became of it here.

@@ -5,6 +5,7 @@ HMAC (RFC 2104) hashes the key twice before it comes to the message, and those t
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hmac import compare_digest
 from typing import Any
 
@@ -32,7 +33,7 @@ class CookieSigner:
 
     def sign(self, payload: bytes, timestamp: int) -> bytes:
         """Return *payload* with its time, in seconds since the epoch, and the signature over both."""
-        signed = payload + b"." + b64encode(timestamp.to_bytes((timestamp.bit_length() + 7) // 8, "big"))
+        signed = payload + b"." + _timestamp_text(timestamp)
         return signed + b"." + self._signatures[0](signed)
 
     def unsign(self, value: bytes) -> tuple[bytes, int]:
@@ -45,12 +46,27 @@ class CookieSigner:
         else:
             raise BadCookie("no key of ours made the signature")
         payload, dot, timestamp = signed.rpartition(b".")
-        try:
-            if dot and 0 < len(timestamp) <= 11:  # eight bytes at most, as in itsdangerous
-                return payload, int.from_bytes(b64decode(timestamp), "big")
-        except ValueError:
-            pass
-        raise BadCookie("it is signed, but has no timestamp")
+        if not dot:
+            raise BadCookie("it is signed, but has no timestamp")
+        return payload, _timestamp(timestamp)
+
+
+# Both are kept for the seconds that come up again: a browser sends one cookie many times.
+
+
+@lru_cache(maxsize=16)
+def _timestamp_text(timestamp: int) -> bytes:
+    return b64encode(timestamp.to_bytes((timestamp.bit_length() + 7) // 8, "big"))
+
+
+@lru_cache(maxsize=1024)
+def _timestamp(text: bytes) -> int:
+    try:
+        if 0 < len(text) <= 11:  # eight bytes at most, as in itsdangerous
+            return int.from_bytes(b64decode(text), "big")
+    except ValueError:
+        pass
+    raise BadCookie("it is signed, but its timestamp is none")
 
 
 def _keyed_hmac(key: bytes, digest_method: Callable[..., Any]) -> Callable[[bytes], bytes]:

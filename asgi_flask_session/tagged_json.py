@@ -236,14 +236,18 @@ class TaggedJSONSerializer:
         Raises what ``json`` raises: TypeError for a type it cannot hold or keys that do not sort,
         ValueError for a number too long, RecursionError for nesting too deep.
         """
-        return _encode(self.tag(value))
+        return _encode(self._tag_by_type(value) if self._only_flasks_tags else self._tag_in_order(value))
 
     def loads(self, value: str) -> Any:
         """Read tagged JSON text; raises ValueError, TypeError and whatever a tag raises."""
         # Without a tag in it, text needs no look at each dict. Every tag of Flask's starts with a space.
-        if self._only_flasks_tags and '" ' not in value and '"\\u0020' not in value:
-            return _decode(value)
-        return json.loads(value, object_hook=self.untag)
+        if not self._only_flasks_tags or '" ' in value or '"\\u0020' in value:
+            return json.loads(value, object_hook=self.untag)
+        try:
+            data, end = _scan(value, 0)  # json.loads, without its search for blanks around the value
+        except StopIteration:
+            data, end = None, -1
+        return data if end == len(value) else json.loads(value)
 
     def _tag_in_order(self, value: Any) -> Any:
         for tag in self.order:
@@ -325,15 +329,6 @@ def _encoder() -> Callable[[Any], str]:
     except (AttributeError, TypeError):  # where json has no part in C, or another one
         return json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_default).encode
     return lambda value: "".join(encode_parts(value, 0))
-
-
-def _decode(text: str) -> Any:
-    """Return ``json.loads(text)``, without its search for blanks around the value."""
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:  # no value at the start
-        return json.loads(text)
-    return value if end == len(text) else json.loads(text)
 
 
 _encode = _encoder()

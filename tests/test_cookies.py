@@ -2,7 +2,14 @@
 
 import pytest
 
-from asgi_flask_session.cookies import SetCookie, cookie_header, find_cookie, is_deletion, set_cookie_value
+from asgi_flask_session.cookies import (
+    SetCookie,
+    cookie_header,
+    find_cookie,
+    is_deletion,
+    set_cookie_headers,
+    set_cookie_value,
+)
 from asgi_flask_session.settings import Settings
 
 SECRET = "a-secret-of-the-tests-only"
@@ -117,8 +124,10 @@ def test_expires_of_each_second():
         ((b"cookie", b"session=a"), None),
     ],
 )
-def test_set_cookie_value(header, value):
-    assert set_cookie_value(header, b"session") == value
+def test_set_cookie_headers(header, value):
+    found = set_cookie_headers([(b"x", b"session=1"), header], b"session")
+    assert found == ([] if value is None else [header])
+    assert [set_cookie_value(line) for _, line in found] == ([] if value is None else [value])
 
 
 @pytest.mark.parametrize(

@@ -716,6 +716,7 @@ def test_change_before_the_headers_does_not_warn(caplog):
     request(wrap(app_that(lambda s: s["l"])), cookie_of({"l": []}))
     request(wrap(app_that(lambda s: s.clear())), cookie_of({"l": []}))
     request(wrap(app_that(lambda s: s.clear())))
+    request(wrap(app_that(lambda s: (s["l"], s.clear()))), cookie_of({"l": []}))
     with_inner({"v": 2}, change, base={"l": []})
     assert not caplog.records
 

@@ -53,4 +53,4 @@ def test_accepted_ages(age, accepted):
     ],
 )
 def test_needs_vary(accessed, action, vary, needed):
-    assert needs_vary(Settings(secret=SECRET, vary=vary), accessed=accessed, action=action) is needed
+    assert needs_vary(Settings(secret=SECRET, vary=vary), accessed, action) is needed
