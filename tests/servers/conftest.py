@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from servers.clients import PROTOCOLS, http1, websocket
 
 TESTS = Path(__file__).parents[1]
 APP = "servers.app:app"
+DEMO = "servers.demo_app:app"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ SERVERS = [
     ),
 ]
 
+DEMO_SERVERS = [
+    replace(server, name=f"{server.name}-demo", command=tuple(DEMO if part == APP else part for part in server.command))
+    for server in SERVERS
+]
+
 
 @dataclass(frozen=True)
 class Running:
@@ -108,12 +114,20 @@ def server(request, started):
     sys.stderr.write(log.read())
 
 
+@pytest.fixture
+def demo_server(server):
+    """A server of the demo's six apps."""
+    return server
+
+
 def pytest_generate_tests(metafunc):
     """Run a test with every server, and with every protocol that this speaks."""
     if "protocol" in metafunc.fixturenames:
         cases = [(server, protocol) for server in SERVERS for protocol in server.cookie_fields]
         ids = [f"{server.name}-{protocol}" for server, protocol in cases]
         metafunc.parametrize(("server", "protocol"), cases, ids=ids, indirect=["server"])
+    elif "demo_server" in metafunc.fixturenames:
+        metafunc.parametrize("server", DEMO_SERVERS, ids=lambda server: server.name, indirect=True)
     elif "server" in metafunc.fixturenames:
         metafunc.parametrize("server", SERVERS, ids=lambda server: server.name, indirect=True)
 
