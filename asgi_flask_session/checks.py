@@ -1,6 +1,8 @@
 """What a setting may be: each is looked at when the settings are made, and refused with what to write instead."""
 
+import os
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,6 +12,7 @@ from typing import Any
 from .errors import SessionWarning, SettingsError
 from .session import Session
 
+_HERE = __file__.rpartition(os.sep)[0]
 _YEAR_LIMIT = timedelta(days=365_000)  # keeps every Expires within the four digits of a year
 _ATTRIBUTE_LIMIT = 1024  # bytes; browsers ignore a longer attribute (rfc6265bis, 5.7)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
@@ -24,7 +27,7 @@ _WELL_KNOWN_SECRETS = frozenset({
     "supersecret", "supersecretkey", "test", "testing", "this-is-a-secret", "you-will-never-guess",
 })  # fmt: skip
 
-_SWITCHES = (
+SWITCHES = (
     "cookie_httponly", "cookie_secure", "cookie_partitioned", "refresh_each_request", "detect_nested",
 )  # fmt: skip
 _COUNTS = ("max_cookie_size", "remember")
@@ -76,7 +79,7 @@ def _secret(value: Any, name: str) -> str | bytes:
 
 def _check_types(given: Any) -> dict[str, Any]:
     for name, value in vars(given).items():
-        if name in _SWITCHES and not isinstance(value, bool):
+        if name in SWITCHES and not isinstance(value, bool):
             raise SettingsError(f"{name} is {value!r}: write True or False")
         if name in _COUNTS and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise SettingsError(f"{name} is {value!r}: write a whole number, 0 or more")
@@ -223,5 +226,8 @@ def _a(value: object) -> str:
 
 
 def _warn(message: str) -> None:
-    # Past _check_secrets, checked and Settings.__init__, to whoever makes the settings.
-    warnings.warn(message, SessionWarning, stacklevel=5)
+    """Warn at the line, outside of this package, that makes the settings."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.rpartition(os.sep)[0] == _HERE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, SessionWarning, stacklevel=level)

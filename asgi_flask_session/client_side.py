@@ -11,7 +11,7 @@ from .cookies import SetCookie
 from .errors import BadCookie, CookieTooLarge, UnwritableSession
 from .logs import logger
 from .merge import merge
-from .payload import decode, encode
+from .payload import MAX_NESTING, MAX_TEXT, decode, encode, nested_too_deep
 from .policy import CookieAction, accepted_ages, cookie_action, refresh_due
 from .session import Session, plain
 from .settings import Settings
@@ -21,6 +21,7 @@ from .tagged_json import find_unwritable
 MAX_VALUE = 16 * 1024  # bytes of a cookie value that are looked at, and written
 _BROWSER_LIMIT = 4096  # bytes of name=value (measured in Chromium)
 _BEGAN = "_began"
+_LATEST = 2**63  # seconds; a beginning beyond is rubbish
 
 Clock = Callable[[], float]
 
@@ -52,59 +53,68 @@ class ClientSide:
     # Reading
 
     def open(self, value: bytes | None, scope: Scope) -> Session:
-        """Return the session of a request, empty and new if cookie *value* is none. Raises nothing."""
+        """Return the session of a request, empty and new if cookie *value* is none, whatever that is.
+
+        What a reader of ``migrate_from`` raises comes out.
+        """
+        refused: bytes | None = None
         if value:
             try:
-                came = self._accept(value)
-                session = self._session_class(self._loads(came[2]))
+                last = self._verify(value)
+                data = self._loads(last[2])
             except BadCookie as error:
                 logger.debug("the session cookie is refused: %s", error)
             else:
-                session.new = False
-                session._came = came
-                session._signed = came[1]
-                lifetime = self._absolute_lifetime
-                return session if lifetime is None else self._within_lifetime(session, lifetime)
+                if (age := int(self.clock()) - last[1]) in self._accepted_ages:
+                    session = self._session_class(data)
+                    session.new = False
+                    session._carried = True
+                    session._last = last
+                    session._signed = last[1]
+                    lifetime = self._absolute_lifetime
+                    return session if lifetime is None else self._within_lifetime(session, lifetime)
+                logger.debug("the session cookie is refused: it is %s seconds old", age)
+                refused = last[2]
         session = self._migrated(scope) if self.settings.migrate_from else self._session_class()
         if value is not None:
             session._carried = True
+            session._refused = refused
         return session
 
     def revoked(self, session: Session) -> Session:
         """Return the empty session that takes the place of one that is no longer good."""
         empty = self._session_class()
-        empty._carried = session._carried or session._came is not None
+        empty._carried = session._carried
+        empty._refused = None if session._last is None else session._last[2]
         return empty
 
     def replaced(self, session: Session, data: Mapping[str, Any]) -> Session:
         """Return a changed session of the same request, with *data* in place of its own."""
         replacement = self._session_class(plain(data))
-        for name in ("new", "_carried", "_came", "_signed", "_began"):
+        for name in ("new", "_carried", "_signed", "_began", "_last", "_refused"):
             setattr(replacement, name, getattr(session, name))
         replacement.mark_modified()
+        replacement._lent = True  # whoever put it there may still hold what is in it
         return replacement
 
-    def _accept(self, value: bytes) -> tuple[bytes, int, bytes]:
-        """Return payload, timestamp and text of a cookie value that is a session's; raises BadCookie."""
-        came = self._remembered.get(value) if self._remembered else None
-        if came is None:
-            came = self._verify(value)
-        if (age := int(self.clock()) - came[1]) not in self._accepted_ages:
-            raise BadCookie(f"it is {age} seconds old: too old, or from the future")
-        return came
-
     def _verify(self, value: bytes) -> tuple[bytes, int, bytes]:
+        """Return payload, timestamp and text of a cookie value that our keys signed; raises BadCookie."""
+        if self._remembered and (remembered := self._remembered.get(value)) is not None:
+            return remembered
         if len(value) > MAX_VALUE:
             raise BadCookie(f"it is longer than {MAX_VALUE} bytes")
         payload, signed = self._signer.unsign(value)
-        verified = payload, signed, decode(payload)
-        if self.settings.remember:
+        text = decode(payload)
+        verified = payload, signed, text
+        if self.settings.remember and len(text) <= MAX_VALUE:
             if len(self._remembered) >= self.settings.remember:
                 self._remembered.clear()
             self._remembered[value] = verified
         return verified
 
     def _loads(self, text: bytes) -> dict[str, Any]:
+        if self._reads_text and nested_too_deep(text):
+            raise BadCookie(f"the payload is nested deeper than {MAX_NESTING} levels")
         try:
             data = self._serializer.loads(text.decode("utf-8") if self._reads_text else text)
         except Exception as error:  # a tag of the application may raise anything
@@ -115,7 +125,7 @@ class ClientSide:
 
     def _migrated(self, scope: Scope) -> Session:
         for read in self.settings.migrate_from:
-            if (data := read(scope)) is not None:
+            if data := read(scope):
                 session = self._session_class(data)
                 session.new = False
                 session.mark_modified()  # so that it is written as ours
@@ -124,7 +134,7 @@ class ClientSide:
 
     def _within_lifetime(self, session: Session, lifetime: timedelta) -> Session:
         began = dict.pop(session, _BEGAN, None)
-        session._began = began if type(began) is int else session._signed
+        session._began = began if type(began) is int and 0 <= began <= _LATEST else session._signed
         if self.clock() - (session._began or 0) > lifetime.total_seconds():
             return self.revoked(session)
         return session
@@ -141,11 +151,11 @@ class ClientSide:
             empty=not dict.__len__(session),
             changed=changed,
             refresh=permanent and not changed and self._refresh_due(session),
-            carried=session._carried or session._came is not None,
+            carried=session._carried,
         )
 
     def _refresh_due(self, session: Session) -> bool:
-        return refresh_due(self.settings, permanent=True, age=int(self.clock()) - (session._signed or 0))
+        return refresh_due(self.settings, age=int(self.clock()) - (session._signed or 0))
 
     def changed(self, session: Session) -> bool:
         """Say whether the session differs from what came: by a mark, or inside a value that was handed out."""
@@ -163,53 +173,69 @@ class ClientSide:
             return True
 
     def _differs(self, session: Session) -> bool:
-        if session._came is None:
+        if session._last is None:
             return False  # nothing came that could have been handed out
         # Text is compared, since == takes 1 for True; ours first, which most often is what came.
-        came = session._came[2]
+        last = session._last[2]
         try:
             now = self._text(session)
         except UnwritableSession:
-            if self._can_write_anew(came):
-                raise
-            return False  # no change of the app's, but what came could never be written
-        return now != came and now != self._dumps(self._with_beginning(self._loads(came), session))
+            return self._differs_by_key(session, self._loads(last))
+        return now != last and now != self._dumps(self._with_beginning(self._loads(last), session))
 
-    def _can_write_anew(self, came: bytes) -> bool:
+    def _differs_by_key(self, session: Session, last: dict[str, Any]) -> bool:
+        """Do the same where some value cannot be written, which may well be as it came."""
+        if self._absolute_lifetime is not None:
+            last.pop(_BEGAN, None)
+        if dict.keys(session) != last.keys():
+            return True
+        return any(self._text_or_none(value) != self._text_or_none(last[key]) for key, value in dict.items(session))
+
+    def _text_or_none(self, value: Any) -> bytes | None:
         try:
-            self._dumps(self._loads(came))
+            return self._dumps([value])
         except UnwritableSession:
-            return False
-        return True
+            return None
 
     # Writing
 
     def write(self, session: Session, action: CookieAction) -> bytes:
         """Spell the Set-Cookie line for an action that is not KEEP; raises UnwritableSession."""
         if action is CookieAction.DELETE:
-            session._came = None
+            session._last = None
             return self.set_cookie.delete()
         now = self.clock()
-        came = session._came
-        if came is None or session.accessed or session.modified or self._absolute_lifetime is not None:
+        last = session._last
+        looked_at = session.accessed or session.modified or session._lent
+        if last is None or looked_at or self._absolute_lifetime is not None:
             payload, text = self._spell(session)
         else:
-            payload, _, text = came  # nobody looked at it
+            payload, _, text = last
         line = self._line(session, payload, now)
-        session._came = payload, int(now), text
+        session._last = payload, int(now), text
         return line
 
     def _spell(self, session: Session) -> tuple[bytes, bytes]:
         """Return payload and text of a session that was looked at, as Flask spells them."""
-        came = session._came
+        last = session._last
         try:
             text = self._text(session)
         except UnwritableSession:
-            if came is None or session.modified or self._can_write_anew(came[2]):
+            if last is None or session.modified or self._differs_by_key(session, self._loads(last[2])):
                 raise
-            return came[0], came[2]  # it came as what nobody can write, and goes out as it came
-        if came is not None and text == came[2] and came[0].startswith(b"."):
-            return came[0], text  # to compress it once more would only give the same
+            return last[0], last[2]  # it came as what nobody can write, and goes out as it came
+        if last is not None and text == last[2] and last[0].startswith(b"."):
+            return last[0], text  # to compress it once more would only give the same
+        if self._reads_text and nested_too_deep(text):
+            raise UnwritableSession(
+                f"the session is nested deeper than {MAX_NESTING} levels, which could not be read back."
+                f" {self._largest_keys(session)}"
+            )
+        if len(text) > MAX_TEXT:
+            raise UnwritableSession(
+                f"the session is {len(text)} bytes of JSON, of which at most {MAX_TEXT} can be read back."
+                f" {self._largest_keys(session)}"
+            )
         return encode(text), text
 
     def merge(self, session: Session, inner: bytes, *, deleted: bool) -> bytes | None:
@@ -221,11 +247,13 @@ class ClientSide:
             theirs = {} if deleted else self._loads(decode(self._signer.unsign(inner)[0]))
         except BadCookie:
             return None
-        base = {} if session._came is None else self._loads(session._came[2])
-        ours = self._with_beginning(plain(session), session)
-        merged = merge(base, theirs, ours, lambda one, other: self._dumps([one]) == self._dumps([other]))
-        if merged.keys() <= {_BEGAN}:
-            merged.clear()
+        self._text(session)  # raises with the path of the key
+        last = session._refused if session._last is None else session._last[2]
+        base = {} if last is None else self._loads(last)
+        if self._absolute_lifetime is not None:
+            for data in (base, theirs):
+                data.pop(_BEGAN, None)
+        merged = merge(base, theirs, plain(session), lambda one, other: self._dumps([one]) == self._dumps([other]))
         session._lent = False  # what goes out is not what is here, so no later look can tell what changed
         return self.write(self.replaced(session, merged), CookieAction.SET if merged else CookieAction.DELETE)
 
@@ -257,7 +285,7 @@ class ClientSide:
         logger.warning(message)
 
     def _largest_keys(self, session: Session) -> str:
-        sizes = {key: len(self._dumps([value])) - 2 for key, value in dict.items(session)}
+        sizes = {key: len(self._text_or_none(value) or b"[]") - 2 for key, value in dict.items(session)}
         largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
         return f"Its largest keys are {', '.join(f'{key!r} ({sizes[key]} bytes)' for key in largest)}."
 
@@ -266,7 +294,9 @@ class ClientSide:
 
     def _with_beginning(self, data: dict[str, Any], session: Session) -> dict[str, Any]:
         if data and self._absolute_lifetime is not None:
-            data[_BEGAN] = int(self.clock()) if session._began is None else session._began
+            if session._began is None:
+                session._began = int(self.clock())
+            data[_BEGAN] = session._began
         return data
 
     def _dumps(self, data: Any) -> bytes:

@@ -95,14 +95,16 @@ class SetCookie:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.cookie_name.encode("ascii")
-        domain = f"; Domain={_domain(settings.cookie_domain)}" if settings.cookie_domain else ""
-        self._domain = domain.encode("ascii")
+        host = _domain(settings.cookie_domain) if settings.cookie_domain else ""
+        path = _path(settings.cookie_path)
+        self._host, self._path = host.lower().encode("ascii"), path.encode("ascii")
+        self._domain = f"; Domain={host}".encode("ascii") if host else b""
         self._rest = "".join(
             f"; {attribute}"
             for attribute, wanted in (
                 ("Secure", settings.cookie_secure),
                 ("HttpOnly", settings.cookie_httponly),
-                (f"Path={_path(settings.cookie_path)}", True),
+                (f"Path={path}", True),
                 (f"SameSite={settings.cookie_samesite}", settings.cookie_samesite),
                 ("Partitioned", settings.cookie_partitioned),
             )
@@ -118,6 +120,18 @@ class SetCookie:
     def delete(self) -> bytes:
         """Spell the line that takes the cookie away, with the attributes that it was set with."""
         return self.name + b"=" + self._domain + b"; " + _DELETED.encode("ascii") + self._rest
+
+    def among(self, headers: list[Header]) -> list[Header]:
+        """Return the headers that set or delete this very cookie: of this name, domain and path (RFC 6265, 5.3)."""
+        return [header for header in headers if header[0].lower() == b"set-cookie" and self._is_set_by(header[1])]
+
+    def _is_set_by(self, line: bytes) -> bool:
+        key, equals, _ = line.partition(b";")[0].partition(b"=")
+        if not equals or key.strip(_BLANKS) != self.name:
+            return False
+        attributes = _attributes(line)
+        domain = attributes.get(b"domain", b"").lstrip(b".").lower()
+        return domain == self._host and attributes.get(b"path", self._path) == self._path
 
     def _expires_attribute(self, expires: int) -> bytes:
         # The responses of one second share a date, and a date is a third of what a line costs.
@@ -139,27 +153,21 @@ def _path(path: str) -> str:
     return quote(path, safe="%!$&'()*+,/:=@")
 
 
-def set_cookie_headers(headers: list[Header], name: bytes) -> list[Header]:
-    """Return the headers that set cookie *name*."""
-    return [header for header in headers if header[0].lower() == b"set-cookie" and _sets(header[1], name)]
-
-
-def _sets(line: bytes, name: bytes) -> bool:
-    key, equals, _ = line.partition(b";")[0].partition(b"=")
-    return bool(equals) and key.strip(_BLANKS) == name
-
-
 def set_cookie_value(line: bytes) -> bytes:
     """Return the value that a Set-Cookie line sets."""
     return line.partition(b";")[0].partition(b"=")[2].strip(_BLANKS)
 
 
-def is_deletion(line: bytes, now: float) -> bool:
-    """Say whether a Set-Cookie line takes its cookie away: Max-Age counts before Expires (RFC 6265, 5.3)."""
-    attributes = {
+def _attributes(line: bytes) -> dict[bytes, bytes]:
+    return {
         key.strip(_BLANKS).lower(): value.strip(_BLANKS)
         for key, _, value in (attribute.partition(b"=") for attribute in line.split(b";")[1:])
     }
+
+
+def is_deletion(line: bytes, now: float) -> bool:
+    """Say whether a Set-Cookie line takes its cookie away: Max-Age counts before Expires (RFC 6265, 5.3)."""
+    attributes = _attributes(line)
     max_age = attributes.get(b"max-age", b"")
     if max_age.removeprefix(b"-").isdigit():
         return max_age.startswith(b"-") or not max_age.strip(b"0")

@@ -24,9 +24,10 @@ class UnwritableSession(SessionError, ValueError):
 
 
 class CookieTooLarge(UnwritableSession):
-    """A Set-Cookie line over ``max_cookie_size`` where ``on_large_cookie="raise"``.
+    """A cookie that is too large to be read back, or, where ``on_large_cookie="raise"``, to be kept by a browser.
 
-    ``size`` and ``limit`` are in bytes of the whole line.
+    ``size`` and ``limit`` are in bytes: of the value, of which 16 KiB are read back, or of the Set-Cookie line,
+    which ``max_cookie_size`` limits.
     """
 
     def __init__(self, message: str, *, size: int, limit: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from .asgi import ASGIApp, Header, Message, Receive, Scope, Send
 from .client_side import ClientSide, Clock
-from .cookies import add_vary, cookie_header, find_cookie, is_deletion, set_cookie_headers, set_cookie_value
+from .cookies import add_vary, cookie_header, find_cookie, is_deletion, set_cookie_value
 from .errors import SettingsError
 from .logs import has_warned, logger, warn_once
 from .models import fields_of
@@ -67,14 +67,16 @@ class FlaskSessionASGI:
         session = opened
         if self._is_revoked is not None and not session.new and await self._refuses(session, self._is_revoked):
             session = self._client.revoked(session)
+        await self._serve(session, scope, receive, send)
 
+    async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         key = self._scope_key
         outside = scope.get(key, _MISSING)
-        started = finished = False
+        started = written = False
         inside: Any = session
 
         async def send_with_session(message: Message) -> None:
-            nonlocal session, inside, started, finished
+            nonlocal session, inside, started, written
             if started or message["type"] not in _CARRIES_HEADERS:
                 await send(message)
                 return
@@ -82,8 +84,14 @@ class FlaskSessionASGI:
             inside = scope.get(key, _MISSING)
             if inside is not session:
                 session = self._current(session, inside)
-            message = self._finish(session, message)
-            finished = True
+                if type(inside) is dict:
+                    inside = scope[key] = session  # so that what changes there from now on is noticed
+            action = self._client.decide(session)
+            if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
+                # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
+                action = CookieAction.KEEP if await self._refuses(session, self._is_revoked) else action
+            message = self._finish(session, message, action)
+            written = True
             if outside is _MISSING:
                 await send(message)
                 return
@@ -97,26 +105,34 @@ class FlaskSessionASGI:
         try:
             await self.app(scope, receive, send_with_session)
         finally:
-            scope.pop(self._mark, None)
-            replaced = scope.get(key, inside) is not inside
-            if outside is not _MISSING:
-                scope[key] = outside
-            if finished and (replaced or session._unsaved or session._lent):
-                self._warn_if_late(session, scope, replaced=replaced)
+            found = scope.get(key, inside)
+            self._leave(scope, outside)
+            if written and (found is not inside or session._unsaved or session._lent):
+                self._warn_if_late(session, scope, replaced=found is not inside)
+        if not started and session._unsaved:
+            self._warn_if_late(session, scope, replaced=False)  # a handshake that was refused without a response
+
+    def _leave(self, scope: Scope, outside: Any) -> None:
+        scope.pop(self._mark, None)
+        if outside is not _MISSING:
+            scope[self._scope_key] = outside
 
     def _warn_if_late(self, session: Session, scope: Scope, *, replaced: bool) -> None:
         if not has_warned("late") and (replaced or self._client.left_behind(session)):
             warn_once(
                 "late",
-                "the session was changed after the headers of the response went out (%s %r): no cookie carries"
-                " the change. Change it before the response, the stream or websocket.accept starts",
+                "the session was changed where no headers could carry the cookie any more (%s %r): the change is lost."
+                " Change it before the response, the stream or websocket.accept starts",
                 scope.get("method", "websocket"),
                 scope.get("path"),
             )
 
     def _open(self, scope: Scope) -> Session | None:
         """Return the session of a connection; None where the middleware steps aside."""
-        cookies, joined_headers = cookie_header(scope.get("headers", ()))
+        headers = scope.get("headers", ())
+        if not isinstance(headers, list | tuple):
+            headers = scope["headers"] = list(headers)  # an iterator can be read but once
+        cookies, joined_headers = cookie_header(headers)
         if joined_headers is not None:
             scope["headers"] = joined_headers
         if self._mark in scope:
@@ -157,9 +173,8 @@ class FlaskSessionASGI:
         )
         return session
 
-    def _finish(self, session: Session, message: Message) -> Message:
+    def _finish(self, session: Session, message: Message, action: CookieAction) -> Message:
         """Return the message with the headers that the session owes; raises UnwritableSession."""
-        action = self._client.decide(session)
         session._unsaved = False  # what changes from here on comes too late
         vary = needs_vary(self.settings, session.accessed, action)
         if not vary and action is CookieAction.KEEP:
@@ -173,7 +188,7 @@ class FlaskSessionASGI:
 
     def _put_cookie(self, headers: list[Header], session: Session, action: CookieAction) -> None:
         """Add our Set-Cookie, or make one of it and what an app inside set for the same cookie."""
-        theirs = set_cookie_headers(headers, self._cookie_name)
+        theirs = self._client.set_cookie.among(headers)
         if not theirs:
             headers.append((b"set-cookie", self._client.write(session, action)))
             return
@@ -205,7 +220,7 @@ def _excluder(exclude: tuple[str, ...] | Callable[[Scope], bool] | None) -> Call
 
     def is_excluded(scope: Scope) -> bool:
         path: str = scope["path"]
-        root: str = scope.get("root_path") or ""
+        root: str = (scope.get("root_path") or "").rstrip("/")
         # Some servers leave root_path within path, as the specification says; others take it off.
         if root and (path == root or path.startswith(f"{root}/")):
             path = path[len(root) :]

@@ -1,14 +1,14 @@
 """Session text <-> the payload of a cookie: base64 as URLs have it, zlib where that is shorter, bounds.
 
-What is written is itsdangerous' ``URLSafeSerializer``, byte for byte. What is read is held to more than
-there: base64 has one spelling for each value, and no text is larger or nested deeper than can be handled.
+What is written is itsdangerous' ``URLSafeSerializer``, byte for byte. What is read is held to more than there:
+base64 has one spelling for each value, and no text is larger than can be handled.
 """
 
 import re
 import zlib
 from binascii import a2b_base64, b2a_base64
 
-from .errors import BadCookie, UnwritableSession
+from .errors import BadCookie
 
 MAX_TEXT = 1024 * 1024  # bytes, decompressed
 MAX_NESTING = 500  # lists and objects in each other
@@ -40,11 +40,7 @@ def b64decode(text: bytes) -> bytes:
 
 
 def encode(text: bytes) -> bytes:
-    """Return the payload for *text*; raises UnwritableSession for what ``decode`` would refuse."""
-    if len(text) > MAX_TEXT:
-        raise UnwritableSession(f"the session is {len(text)} bytes of JSON; at most {MAX_TEXT} can be read back")
-    if len(text) > MAX_NESTING and _nested_too_deep(text):
-        raise UnwritableSession(f"the session is nested deeper than {MAX_NESTING} levels; it could not be read back")
+    """Return the payload for *text*; of more than MAX_TEXT bytes, ``decode`` would refuse it."""
     compressed = zlib.compress(text)
     if len(compressed) < len(text) - 1:
         return b"." + b64encode(compressed)
@@ -54,12 +50,9 @@ def encode(text: bytes) -> bytes:
 def decode(payload: bytes) -> bytes:
     """Return the text of a payload whose signature was found right; raises BadCookie."""
     try:
-        text = _decompress(b64decode(payload[1:])) if payload.startswith(b".") else b64decode(payload)
+        return _decompress(b64decode(payload[1:])) if payload.startswith(b".") else b64decode(payload)
     except (ValueError, zlib.error) as error:
         raise BadCookie("the payload is not base64 or not zlib") from error
-    if len(text) > MAX_NESTING and _nested_too_deep(text):
-        raise BadCookie(f"the payload is nested deeper than {MAX_NESTING} levels")
-    return text
 
 
 def _decompress(data: bytes) -> bytes:
@@ -70,8 +63,9 @@ def _decompress(data: bytes) -> bytes:
     return text
 
 
-def _nested_too_deep(text: bytes) -> bool:
-    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+def nested_too_deep(text: bytes) -> bool:
+    """Say whether JSON *text* has more than MAX_NESTING lists and objects in each other."""
+    if len(text) <= MAX_NESTING or text.count(b"[") + text.count(b"{") <= MAX_NESTING:
         return False
     depth = deepest = 0
     for bracket in _BRACKET.findall(_STRING.sub(b"", text)):

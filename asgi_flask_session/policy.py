@@ -24,13 +24,11 @@ def cookie_action(*, empty: bool, changed: bool, refresh: bool, carried: bool) -
     return CookieAction.SET if changed or refresh else CookieAction.KEEP
 
 
-def refresh_due(settings: Settings, *, permanent: bool, age: int) -> bool:
-    """Say whether the cookie of an unchanged session, *age* seconds old, is written again to live on.
+def refresh_due(settings: Settings, *, age: int) -> bool:
+    """Say whether an unchanged permanent session, whose cookie is *age* seconds old, is sent again to live on.
 
-    Flask refreshes a permanent one with each response, or never; with ``refresh_after``, once it is older.
+    Flask does so with each response, or never; with ``refresh_after`` we do once the cookie is older.
     """
-    if not permanent:
-        return False
     if settings.refresh_after is None:
         return settings.refresh_each_request
     return age > settings.refresh_after.total_seconds()

@@ -35,14 +35,15 @@ class Session(dict[str, Any]):
     new = True
     sid: str | None = None
 
-    # What came with the request, kept here by the code that reads and writes cookies.
-    _carried = False  # the request had a cookie of our name that was no session
-    _came: tuple[bytes, int, bytes] | None = None  # its payload, timestamp and text; once written, those of ours
-    _signed: int | None = None  # the timestamp, in seconds since the epoch
+    # What came with the request, and what became of it: kept here by the code that reads and writes cookies.
+    _carried = False  # the request had a cookie of our name
+    _signed: int | None = None  # its timestamp, in seconds since the epoch
     _began: int | None = None  # when the session began; known while absolute_lifetime is set
+    _last: tuple[bytes, int, bytes] | None = None  # payload, timestamp and text of what the browser has of it
+    _refused: bytes | None = None  # the text of a cookie that was signed, but too old or revoked
 
-    # What became of it here.
-    _lent = False  # a value that can be changed in place was handed out
+    # What the app did with it.
+    _lent = False  # a value that can be changed in place was handed out, or put in
     _unsaved = False  # changed since it was last written
 
     @property
@@ -166,6 +167,8 @@ class Session(dict[str, Any]):
     def __setitem__(self, key: str, value: Any, /) -> None:
         dict.__setitem__(self, key, value)
         self.modified = self.accessed = self._unsaved = True
+        if type(value) not in _IMMUTABLE:
+            self._lent = True
 
     def __delitem__(self, key: str, /) -> None:
         dict.__delitem__(self, key)
@@ -196,10 +199,12 @@ class Session(dict[str, Any]):
     def update(self, *args: Any, **kwargs: Any) -> None:
         dict.update(self, *args, **kwargs)
         self.mark_modified()
+        self._lent = True
 
     def __ior__(self, other: Any, /) -> Self:  # type: ignore[override]  # dict's is overloaded
         dict.update(self, other)
         self.mark_modified()
+        self._lent = True
         return self
 
 

@@ -4,19 +4,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Literal, Protocol, Self, TypeAlias, TypedDict, Unpack, cast
 
-from .asgi import Scope
-from .checks import checked
+from .checks import SWITCHES, checked
 from .errors import SettingsError
 from .session import Session
 from .tagged_json import TaggedJSONSerializer
 
 Seconds: TypeAlias = timedelta | float  # a timedelta, or a number of seconds
-Exclude: TypeAlias = Iterable[str] | Callable[[Scope], bool]
-Migration: TypeAlias = Callable[[Scope], Mapping[str, Any] | None]
+Exclude: TypeAlias = Iterable[str] | Callable[[Any], bool]
+Migration: TypeAlias = Callable[[Any], Mapping[str, Any] | None]
 
 
 class Serializer(Protocol):
@@ -66,6 +65,9 @@ class SettingsFields(TypedDict, total=False):
     session_class: type[Session]
 
 
+_FLASKS_SERIALIZER = TaggedJSONSerializer()
+
+
 @dataclass(frozen=True, init=False)
 class Settings:
     """How a session is kept, signed and sent; the defaults are Flask's.
@@ -97,7 +99,7 @@ class Settings:
     salt: str | bytes = field(default="cookie-session", repr=False)
     key_derivation: Literal["hmac", "concat", "django-concat", "none"] = "hmac"
     digest_method: Callable[..., Any] = sha1
-    serializer: Serializer = field(default_factory=TaggedJSONSerializer)
+    serializer: Serializer = _FLASKS_SERIALIZER
     #: Send a permanent session's cookie again only when it is older than this.
     refresh_after: timedelta | None = None
     #: End a session this long after it began, however often it was refreshed.
@@ -111,18 +113,19 @@ class Settings:
     #: Where the session lies in the ASGI scope.
     scope_key: str = "session"
     #: Where to step aside: path prefixes of whole segments, below root_path, or a callable on the scope.
-    exclude: tuple[str, ...] | Callable[[Scope], bool] | None = None
-    #: Called with (session, signed_at) of each session that came; True makes it empty. May be async. A session
-    #: that migrate_from read has no signed_at: None.
+    exclude: tuple[str, ...] | Callable[[Any], bool] | None = None
+    #: Called with (session, signed_at) of each session that came, and again before a mere refresh goes out; True
+    #: makes it empty, or keeps the refresh back. May be async. What migrate_from read has no signed_at: None.
     is_revoked: Callable[..., Any] | None = None
-    #: Readers of other formats, called with the scope where no session of ours came.
+    #: Readers of other formats, called with the scope where no session of ours came. What they read is written
+    #: as ours; a cookie of another name stays, so a logout has to delete that one too.
     migrate_from: tuple[Migration, ...] = ()
-    #: How many verified cookie values to remember, each of at most 16 KiB.
+    #: How many verified cookie values to remember, with their texts: at most 48 KiB each.
     remember: int = 0
     session_class: type[Session] = Session
 
     def __init__(self, secret: Any = None, **given: Unpack[SettingsFields]) -> None:
-        defaults = {item.name: _default_of(item) for item in fields(self)}
+        defaults = {item.name: item.default for item in fields(self)}
         if unknown := sorted(given.keys() - defaults.keys()):
             raise SettingsError(f"there is no setting {', '.join(unknown)}: the settings are {', '.join(defaults)}")
         values: dict[str, Any] = {**defaults, **given, "secret": secret}
@@ -144,12 +147,15 @@ class Settings:
         """Read Flask's names from *config*; *changes* are fields of ours that count before them."""
         if not config.get("SECRET_KEY"):
             raise SettingsError("SECRET_KEY is not set: set it to a long random value before the settings are read")
-        found = {
-            name: config[key]
-            for key, name in _FLASK_NAMES.items()
-            if key in config and (config[key] is not None or key not in _FLASK_MAY_BE_NONE)
-        }
-        found.setdefault("cookie_path", config.get("APPLICATION_ROOT") or "/")
+        found = {name: config[key] for key, name in _FLASK_NAMES.items() if key in config}
+        for name, falsy in _WHERE_FALSY.items():
+            if name in found and not found[name]:
+                found[name] = falsy
+        for name, value in found.items():
+            if name in SWITCHES and value in (0, 1):
+                found[name] = bool(value)
+        if not found.get("cookie_path"):
+            found["cookie_path"] = config.get("APPLICATION_ROOT") or "/"
         if found.get("cookie_partitioned"):
             found["cookie_secure"] = True  # as Werkzeug does
         return cls(**cast("SettingsFields", {**found, **changes}))
@@ -168,7 +174,12 @@ class Settings:
         }
         if (serializer := getattr(interface, "serializer", None)) is not None:
             signing["serializer"] = _as_ours(serializer)
-        return cls.from_mapping(app.config, **cast("SettingsFields", {**signing, **changes}))
+        cookie = {
+            f"SESSION_COOKIE_{name.upper()}": getattr(interface, f"get_cookie_{name}")(app)
+            for name in ("name", "domain", "path", "httponly", "secure", "samesite", "partitioned")
+            if hasattr(interface, f"get_cookie_{name}")
+        }
+        return cls.from_mapping({**app.config, **cookie}, **cast("SettingsFields", {**signing, **changes}))
 
     @classmethod
     def from_env(cls, prefix: str = "FLASK_", **changes: Unpack[SettingsFields]) -> Self:
@@ -182,10 +193,6 @@ class Settings:
             if prefix + name in os.environ
         }
         return cls.from_mapping(config, **changes)
-
-
-def _default_of(item: Field[Any]) -> Any:
-    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 _FLASK_NAMES = {
@@ -202,7 +209,9 @@ _FLASK_NAMES = {
     "SESSION_REFRESH_EACH_REQUEST": "refresh_each_request",
     "MAX_COOKIE_SIZE": "max_cookie_size",
 }
-_FLASK_MAY_BE_NONE = ("SECRET_KEY_FALLBACKS", "SESSION_COOKIE_DOMAIN", "SESSION_COOKIE_PATH", "SESSION_COOKIE_SAMESITE")
+_WHERE_FALSY: dict[str, Any] = {
+    "secret_fallbacks": (), "cookie_domain": None, "cookie_path": None, "cookie_samesite": None, "max_cookie_size": 0,
+}  # fmt: skip
 
 
 def _from_text(name: str, text: str) -> Any:
@@ -223,8 +232,12 @@ def _as_ours(serializer: Any) -> Serializer:
         return cast("Serializer", serializer)
     if any(getattr(kind, name) is not getattr(flasks, name) for name in ("dumps", "loads", "tag", "untag")):
         return cast("Serializer", serializer)
+    added = [
+        (index, type(tag)) for index, tag in enumerate(serializer.order) if type(tag).__module__ != "flask.json.tag"
+    ]
+    if not added:
+        return _FLASKS_SERIALIZER
     ours = TaggedJSONSerializer()
-    for index, tag in enumerate(serializer.order):
-        if type(tag).__module__ != "flask.json.tag":
-            ours.register(type(tag), force=True, index=index)
+    for index, tag_class in added:
+        ours.register(tag_class, force=True, index=index)
     return ours

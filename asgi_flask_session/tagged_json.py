@@ -183,6 +183,7 @@ class TagDateTime(JSONTag):
         return parse_http_date(value) if value else None
 
 
+_FLASKS_TAGS = (TagDict, PassDict, TagTuple, PassList, TagBytes, TagMarkup, TagUUID, TagDateTime)
 # The tag that the checks, in their order, find for a value of exactly this type.
 _TAG_OF_TYPE = {bytes: TagBytes.key, UUID: TagUUID.key, datetime: TagDateTime.key}
 
@@ -191,9 +192,7 @@ class TaggedJSONSerializer:
     """Flask's session serializer: ``dumps`` an object to text, ``loads`` it back."""
 
     #: The tags that a new serializer starts with, in the order of their checks.
-    default_tags: ClassVar[list[type[JSONTag]]] = [
-        TagDict, PassDict, TagTuple, PassList, TagBytes, TagMarkup, TagUUID, TagDateTime,
-    ]  # fmt: skip
+    default_tags: ClassVar[list[type[JSONTag]]] = [*_FLASKS_TAGS]
 
     def __init__(self) -> None:
         self.tags: dict[str, JSONTag] = {}
@@ -201,7 +200,8 @@ class TaggedJSONSerializer:
         self._only_flasks_tags = False
         for tag_class in self.default_tags:
             self.register(tag_class)
-        self._only_flasks_tags = self.default_tags is TaggedJSONSerializer.default_tags
+        # A subclass may tag and untag as it likes.
+        self._only_flasks_tags = type(self) is TaggedJSONSerializer and tuple(self.default_tags) == _FLASKS_TAGS
 
     def register(self, tag_class: type[JSONTag], force: bool = False, index: int | None = None) -> None:
         """Add a tag, at the end of the order of checks or at *index*.
@@ -236,7 +236,7 @@ class TaggedJSONSerializer:
         Raises what ``json`` raises: TypeError for a type it cannot hold or keys that do not sort,
         ValueError for a number too long, RecursionError for nesting too deep.
         """
-        return _encode(self._tag_by_type(value) if self._only_flasks_tags else self._tag_in_order(value))
+        return _encode(self._tag_by_type(value) if self._only_flasks_tags else self.tag(value))
 
     def loads(self, value: str) -> Any:
         """Read tagged JSON text; raises ValueError, TypeError and whatever a tag raises."""

@@ -7,7 +7,6 @@ from asgi_flask_session.cookies import (
     cookie_header,
     find_cookie,
     is_deletion,
-    set_cookie_headers,
     set_cookie_value,
 )
 from asgi_flask_session.settings import Settings
@@ -119,15 +118,26 @@ def test_expires_of_each_second():
         ((b"set-cookie", b"session=a; Path=/"), b"a"),
         ((b"Set-Cookie", b" session = a ;x"), b"a"),
         ((b"set-cookie", b"session="), b""),
+        ((b"set-cookie", b"session=a; PATH = / ; HttpOnly"), b"a"),
         ((b"set-cookie", b"session"), None),
         ((b"set-cookie", b"xsession=a"), None),
         ((b"cookie", b"session=a"), None),
+        ((b"set-cookie", b"session=a; Path=/old"), None),
+        ((b"set-cookie", b"session=a; Path=/; Domain=example.com"), None),
     ],
 )
-def test_set_cookie_headers(header, value):
-    found = set_cookie_headers([(b"x", b"session=1"), header], b"session")
+def test_lines_that_set_this_cookie(header, value):
+    found = SetCookie(Settings(secret=SECRET)).among([(b"x", b"session=1"), header])
     assert found == ([] if value is None else [header])
     assert [set_cookie_value(line) for _, line in found] == ([] if value is None else [value])
+
+
+@pytest.mark.parametrize("domain", [b"example.com", b".Example.COM"])
+def test_domain_and_path_are_part_of_which_cookie_it_is(domain):
+    """RFC 6265, 5.3."""
+    spell = SetCookie(Settings(secret=SECRET, cookie_domain="example.com", cookie_path="/app"))
+    ours = (b"set-cookie", b"session=a; Path=/app; Domain=" + domain)
+    assert spell.among([ours, (b"set-cookie", b"session=a; Path=/app"), (b"set-cookie", b"session=a")]) == [ours]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ def test_naive_moments_are_utc(moment, text):
         ("Tue, 30 Feb 2023 22:13:20 GMT", None),
         ("Tue, 14 Xxx 2023 22:13:20 GMT", None),
         ("rubbish", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999", None),
         ("", None),
     ],
 )

@@ -240,9 +240,24 @@ def test_refresh_adds_the_beginning_and_reading_does_not_write():
     assert looked.set_cookie is None
 
 
-def test_beginning_that_is_no_number_is_not_believed():
-    answer = request(wrap(app_that(lambda s: s.update(b=1)), **LIMIT), cookie_of({"_began": "never"}, age=70))
+@pytest.mark.parametrize("began", ["never", None, True, -1, 10**400], ids=lambda began: str(began)[:9])
+def test_beginning_that_is_no_time_is_not_believed(began):
+    answer = request(wrap(app_that(lambda s: s.update(b=1)), **LIMIT), cookie_of({"_began": began}, age=70))
     assert read(answer.cookie) == {"b": 1, "_began": NOW - 70}
+
+
+def test_beginning_stays_the_same_while_the_clock_goes_on(caplog):
+    ticks = iter(range(NOW, NOW + 100))
+    app = FlaskSessionASGI(app_that(lambda s: s.update(l=[])), SECRET, clock=lambda: next(ticks), **LIMIT)
+    assert NOW <= read(request(app).cookie, clock_skew=100)["_began"] < NOW + 100
+    assert not caplog.records
+
+
+def test_beginning_is_a_key_like_any_other_where_the_setting_is_off():
+    _, answer = with_inner({"_began": 5}, lambda s: s.update(b=1), base={"_began": 5, "b": 0})
+    assert read(answer.cookie) == {"_began": 5}
+    _, answer = with_inner({"_began": 5, "n": 1}, lambda s: s.pop("b"), base={"_began": 5, "b": 0})
+    assert read(answer.cookie) == {"_began": 5, "n": 1}
 
 
 # is_revoked
@@ -284,6 +299,16 @@ def test_revoked_session_is_deleted_when_the_app_clears_it():
     assert request(app, cookie_of({"a": 1})).set_cookie.startswith("session=;")
 
 
+def test_refresh_is_asked_about_again_before_it_goes_out():
+    """W16: the user logged out everywhere while a slow request was under way."""
+    answers = []
+    app = wrap(app_that(lambda s: answers.append(True)), is_revoked=lambda session, signed_at: bool(answers))
+    assert request(app, cookie_of({"_permanent": True}, age=10)).set_cookie is None
+    answers.clear()
+    app = wrap(app_that(lambda s: (answers.append(True), s.update(b=1))), is_revoked=lambda s, t: bool(answers))
+    assert request(app, cookie_of({"_permanent": True}, age=10)).cookie
+
+
 # migrate_from
 
 
@@ -298,6 +323,11 @@ def test_migration_reader_is_asked_where_no_session_of_ours_came():
     assert request(app, cookie_of({"a": 1}), path="/old").set_cookie is None
     assert request(app).set_cookie is None
     assert seen == [({"from": "elsewhere"}, False)] * 2 + [({"a": 1}, False), ({}, True)]
+
+
+def test_migration_reader_that_reads_nothing_changes_nothing():
+    app = wrap(app_that(nothing), migrate_from=[lambda scope: {}])
+    assert request(app, "forged").headers == []
 
 
 # remember
@@ -328,6 +358,38 @@ def test_only_verified_values_are_remembered():
 
 def append(session):
     session["l"].append(1)
+
+
+DATE_THAT_CANNOT_BE_WRITTEN = b'" d":"Fri, 31 Dec 9999 23:59:59 -2359"'
+
+
+def signed(text):
+    from asgi_flask_session.payload import encode
+
+    return ClientSide(Settings(secret=SECRET), lambda: NOW)._signer.sign(encode(text), NOW - 9).decode()
+
+
+def test_session_that_nobody_can_write_goes_out_as_it_came():
+    """R5: reading it is no error, nor is its refresh, however large it is."""
+    for filling in (b"x", random.Random(1).randbytes(3000).hex().encode()):
+        value = signed(b'{"_permanent":true,"d":{%b},"l":["%b"]}' % (DATE_THAT_CANNOT_BE_WRITTEN, filling))
+        for look in (nothing, lambda s: s["l"], lambda s: s["d"]):
+            assert request(wrap(app_that(look)), value).cookie.partition(".")[0] == value.partition(".")[0]
+
+
+def test_nested_change_beside_what_nobody_can_write_raises():
+    """W9: and is not lost in silence."""
+    value = signed(b'{"d":{%b},"l":[]}' % DATE_THAT_CANNOT_BE_WRITTEN)
+    with pytest.raises(UnwritableSession, match=r"session\['d'\]"):
+        request(wrap(app_that(append)), value)
+
+
+def test_nested_change_is_written_where_the_marks_say_nothing():
+    def change(session):
+        append(session)
+        session.accessed = False
+
+    assert read(request(wrap(app_that(change)), cookie_of({"l": [0]})).cookie) == {"l": [0, 1]}
 
 
 def test_nested_change_is_seen():
@@ -698,6 +760,35 @@ def test_session_replaced_after_the_headers_warns(value, caplog):
         assert ["/stream" in record.message for record in caplog.records] == [True]
 
 
+def test_change_of_what_replaced_the_session_warns(caplog):
+    async def app(scope, receive, send):
+        scope["session"] = {"l": []}
+        await respond(send)
+        scope["session"]["b"] = 1
+
+    request(wrap(app))
+    assert len(caplog.records) == 1
+
+
+def test_change_inside_of_what_was_put_in_warns(caplog):
+    async def app(scope, receive, send):
+        log = scope["session"]["log"] = []
+        await respond(send)
+        log.append(1)
+
+    request(wrap(app))
+    assert len(caplog.records) == 1
+
+
+def test_handshake_that_is_refused_without_a_response_warns(caplog):
+    async def app(scope, receive, send):
+        scope["session"]["a"] = 1
+        await send({"type": "websocket.close"})
+
+    request(wrap(app), type="websocket", path="/ws")
+    assert ["/ws" in record.message for record in caplog.records] == [True]
+
+
 def test_session_deleted_after_the_headers_does_not_warn(caplog):
     async def app(scope, receive, send):
         await respond(send)
@@ -925,6 +1016,51 @@ def test_merged_session_keeps_its_beginning():
     assert read(answer.cookie) == {"v": 2, "outer": 1, "_began": NOW}
 
 
+REFUSALS = {
+    "revoked": ({"is_revoked": lambda session, signed_at: True}, 0),
+    "over its absolute lifetime": ({"absolute_lifetime": 10}, 20),
+    "too old": ({"permanent_lifetime": 10}, 20),
+}
+
+
+@pytest.mark.parametrize(("settings", "age"), REFUSALS.values(), ids=REFUSALS.keys())
+@pytest.mark.parametrize(
+    ("change", "data"), [(lambda s: s.update(notice=1), {"notice": 1}), (lambda s: s.clear(), {})], ids=["set", "clear"]
+)
+def test_refused_session_does_not_come_back_by_what_flask_inside_makes_of_it(settings, age, change, data):
+    """W8, W15: Flask inside does not know of the refusal and refreshes what it read."""
+    came = {"_user_id": "ada", "_permanent": True}
+    theirs = cookie_of({**came, "csrf_token": "x"})
+
+    async def app(scope, receive, send):
+        change(scope["session"])
+        await respond(send, headers=[(b"set-cookie", f"session={theirs}; HttpOnly; Path=/".encode())])
+
+    answer = request(wrap(app, **settings), cookie_of(came, age=age))
+    found = read(answer.cookie)
+    found.pop("_began", None)
+    assert found == {**data, "csrf_token": "x"}
+
+
+@pytest.mark.parametrize("attributes", ["Path=/old", "Path=/; Domain=old.example"])
+def test_inner_cookie_of_another_path_or_domain_is_another_cookie(attributes):
+    """W8; RFC 6265, 5.3."""
+    line = f"session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; {attributes}"
+
+    async def app(scope, receive, send):
+        scope["session"]["a"] = 1
+        await respond(send, headers=[(b"set-cookie", line.encode())])
+
+    theirs, ours = request(wrap(app)).set_cookies
+    assert theirs == line
+    assert read(ours.partition(";")[0].partition("=")[2]) == {"a": 1}
+
+
+def test_what_cannot_be_merged_raises_with_the_path_of_the_key():
+    with pytest.raises(UnwritableSession, match=r"session\['v'\]\[0\], a value of type set"):
+        with_inner({"v": 2}, lambda s: s.update(v=[{1}]))
+
+
 def test_inner_cookie_of_somebody_else_is_left_alone(caplog):
     """W8."""
 
@@ -965,6 +1101,17 @@ def test_several_cookie_headers_arrive_as_one():
         assert excluded or scopes[0]["session"] == {"a": 1}
 
 
+def test_headers_that_can_be_read_but_once_are_kept_for_the_app():
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(list(scope["headers"]))
+        await respond(send)
+
+    request(wrap(app), scope=scope_for() | {"headers": iter([(b"host", b"h")])})
+    assert seen == [[(b"host", b"h")]]
+
+
 def test_of_two_cookies_of_one_name_the_first_counts():
     """R1."""
     seen = []
@@ -985,6 +1132,7 @@ def test_of_two_cookies_of_one_name_the_first_counts():
         ("/", "", False),
         ("/api/static/x", "", False),
         ("/api/static/x", "/api", True),
+        ("/api/static/x", "/api/", True),
         ("/static/x", "/api", True),
         ("/apistatic/x", "/api", False),
         ("/api", "/api", False),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_flask_session import BadCookie, UnwritableSession
-from asgi_flask_session.payload import MAX_NESTING, MAX_TEXT, b64decode, b64encode, decode, encode
+from asgi_flask_session import BadCookie
+from asgi_flask_session.payload import MAX_NESTING, MAX_TEXT, b64decode, b64encode, decode, encode, nested_too_deep
 
 
 @given(st.binary(max_size=200))
@@ -51,8 +51,7 @@ def test_no_two_texts_decode_to_one_value(data, text):
 
 
 @given(st.binary(max_size=2000))
-def test_payload_goes_round(data):
-    text = data.replace(b"[", b"").replace(b"{", b"")
+def test_payload_goes_round(text):
     payload = encode(text)
     assert decode(payload) == text
     assert payload.startswith(b".") is (len(zlib.compress(text)) < len(text) - 1)
@@ -72,7 +71,7 @@ def test_compressed_text_that_is_cut_is_refused_at_each_byte():
 
 
 @pytest.mark.parametrize(("size", "fits"), [(MAX_TEXT, True), (MAX_TEXT + 1, False), (MAX_TEXT * 60, False)])
-def test_bomb_is_refused_and_its_size_is_not_written(size, fits):
+def test_bomb_is_refused(size, fits):
     text = b"x" * size
     payload = b"." + b64encode(zlib.compress(text))
     if fits:
@@ -81,23 +80,17 @@ def test_bomb_is_refused_and_its_size_is_not_written(size, fits):
     else:
         with pytest.raises(BadCookie):
             decode(payload)
-        with pytest.raises(UnwritableSession, match=f"at most {MAX_TEXT}"):
-            encode(text)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_nesting_is_bounded_both_ways(opening):
+def test_nesting_is_bounded(opening):
     closing = {b"[": b"]", b'{"a":': b"}"}[opening]
     fits = opening * MAX_NESTING + b"1" + closing * MAX_NESTING
-    assert decode(encode(fits)) == fits
-    deeper = opening + fits + closing
-    with pytest.raises(UnwritableSession, match="deeper"):
-        encode(deeper)
-    with pytest.raises(BadCookie, match="deeper"):
-        decode(b64encode(deeper))
+    assert not nested_too_deep(fits)
+    assert nested_too_deep(opening + fits + closing)
 
 
-def test_many_brackets_are_no_depth():
-    text = b'{"a":[' + b"[]," * 1000 + b'"[[[[\\"{{{"]}'
-    text = text.replace(b'"[[[[', b'"' + b"[" * 1000)
-    assert decode(encode(text)) == text
+@pytest.mark.parametrize("string", [b'"%s"', b'"\\"%s"', b'"%s', b'"%s\\'], ids=str)
+def test_brackets_side_by_side_or_in_strings_are_no_depth(string):
+    brackets = b"[{" * 1000
+    assert not nested_too_deep(b'{"a":[' + b"[]," * 1000 + string % brackets)

@@ -20,19 +20,17 @@ def test_cookie_action(empty, changed, refresh, carried):
 
 
 @pytest.mark.parametrize(
-    ("settings", "permanent", "age", "due"),
+    ("settings", "age", "due"),
     [
-        ({}, False, 10, False),
-        ({}, True, 0, True),
-        ({"refresh_each_request": False}, True, 10, False),
-        ({"refresh_after": 10}, True, 10, False),
-        ({"refresh_after": 10}, True, 11, True),
-        ({"refresh_after": 10}, False, 11, False),
-        ({"refresh_after": 10, "refresh_each_request": False}, True, 11, True),
+        ({}, 0, True),
+        ({"refresh_each_request": False}, 10, False),
+        ({"refresh_after": 10}, 10, False),
+        ({"refresh_after": 10}, 11, True),
+        ({"refresh_after": 10, "refresh_each_request": False}, 11, True),
     ],
 )
-def test_refresh_due(settings, permanent, age, due):
-    assert refresh_due(Settings(secret=SECRET, **settings), permanent=permanent, age=age) is due
+def test_refresh_due(settings, age, due):
+    assert refresh_due(Settings(secret=SECRET, **settings), age=age) is due
 
 
 @pytest.mark.parametrize(("age", "accepted"), [(0, True), (10, True), (11, False), (-2, True), (-3, False)])

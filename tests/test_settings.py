@@ -11,7 +11,7 @@ from typing import get_type_hints
 
 import pytest
 
-from asgi_flask_session import JSONTag, SessionWarning, Settings, SettingsError, TaggedJSONSerializer
+from asgi_flask_session import FlaskSessionASGI, JSONTag, SessionWarning, Settings, SettingsError, TaggedJSONSerializer
 from asgi_flask_session.settings import SettingsFields
 
 SECRET = "a-secret-of-the-tests-only"
@@ -34,6 +34,11 @@ def test_settings_are_frozen():
 def test_keywords_are_the_fields():
     names = {field.name for field in dataclasses.fields(Settings)}
     assert set(get_type_hints(SettingsFields)) | {"secret"} == names
+
+
+def test_equal_settings_are_equal():
+    assert Settings(secret=SECRET) == Settings(secret=SECRET)
+    assert Settings(secret=SECRET) != Settings(secret=SECRET, cookie_name="other")
 
 
 def test_replace_checks_anew():
@@ -67,9 +72,15 @@ def test_secret_wrappers_are_unwrapped(secret):
 
 @pytest.mark.parametrize("secret", ["dev", "CHANGEME", b"secret", "fifteen-letters"])
 def test_weak_secret_warns_where_the_settings_are_made(secret):
+    def make():
+        settings = Settings(secret=secret)
+        settings.replace(cookie_name="other")
+        Settings.from_mapping({"SECRET_KEY": secret})
+        FlaskSessionASGI(print, secret)
+
     with pytest.warns(SessionWarning, match="token_hex") as caught:
-        Settings(secret=secret)
-    assert caught[0].filename == __file__
+        make()
+    assert [warning.filename for warning in caught] == [__file__] * 4
 
 
 def test_keys_are_in_flasks_order():
@@ -141,6 +152,12 @@ def test_from_mapping_reads_flasks_names():
         ({"SECRET_KEY_FALLBACKS": None}, "secret_fallbacks", ()),
         ({"SESSION_COOKIE_SAMESITE": None}, "cookie_samesite", None),
         ({"PERMANENT_SESSION_LIFETIME": 60}, "permanent_lifetime", timedelta(seconds=60)),
+        ({"SESSION_COOKIE_SECURE": 1}, "cookie_secure", True),
+        ({"SESSION_COOKIE_HTTPONLY": 0}, "cookie_httponly", False),
+        ({"SESSION_COOKIE_DOMAIN": ""}, "cookie_domain", None),
+        ({"SESSION_COOKIE_DOMAIN": False}, "cookie_domain", None),
+        ({"SESSION_COOKIE_PATH": "", "APPLICATION_ROOT": "/app"}, "cookie_path", "/app"),
+        ({"MAX_COOKIE_SIZE": None}, "max_cookie_size", 0),
     ],
     ids=str,
 )
@@ -177,6 +194,19 @@ def test_from_flask_takes_the_interface_too():
     assert (settings.salt, settings.key_derivation, settings.digest_method) == ("own", "concat", hashlib.sha256)
     assert settings.serializer is serializer
     assert settings.cookie_name == "mine"
+
+
+def test_from_flask_asks_the_interface_for_its_cookie():
+    class Interface:
+        def get_cookie_name(self, app):
+            return "mine"
+
+        def get_cookie_domain(self, app):
+            return "example.com"
+
+    app = SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=Interface())
+    settings = Settings.from_flask(app)
+    assert (settings.cookie_name, settings.cookie_domain, settings.cookie_path) == ("mine", "example.com", "/")
 
 
 def test_from_flask_with_another_interface_has_flasks_signing():

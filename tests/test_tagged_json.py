@@ -154,6 +154,18 @@ def test_default_tags_of_a_subclass_count():
     assert TaggedJSONSerializer().dumps(OrderedDict(a=1)) == '{"a":1}'
 
 
+def test_subclass_tags_and_untags_as_it_likes():
+    class Own(TaggedJSONSerializer):
+        def tag(self, value):
+            return super().tag(value.upper() if isinstance(value, str) else value)
+
+        def untag(self, value):
+            return super().untag({key.lower(): item for key, item in value.items()})
+
+    assert Own().dumps(["a"]) == '["A"]'
+    assert Own().loads('{"A":1}') == {"a": 1}
+
+
 def test_key_that_is_taken_is_refused_unless_forced():
     serializer = TaggedJSONSerializer()
     serializer.register(TagSet)
