@@ -48,6 +48,8 @@ class ClientSide:
         self._reads_text = isinstance(settings.serializer.dumps({}), str)
         self._permanent_lifetime = settings.permanent_lifetime.total_seconds()
         self._accepted_ages = accepted_ages(settings)
+        # A line over this is looked at closely; a shorter one holds no value that is too large.
+        self._max_size = min(settings.max_cookie_size or MAX_VALUE, MAX_VALUE)
         self._remembered: dict[bytes, tuple[bytes, int, bytes]] = {}
 
     # Reading
@@ -113,7 +115,7 @@ class ClientSide:
         return verified
 
     def _loads(self, text: bytes) -> dict[str, Any]:
-        if self._reads_text and nested_too_deep(text):
+        if len(text) > MAX_NESTING and self._reads_text and nested_too_deep(text):
             raise BadCookie(f"the payload is nested deeper than {MAX_NESTING} levels")
         try:
             data = self._serializer.loads(text.decode("utf-8") if self._reads_text else text)
@@ -205,14 +207,16 @@ class ClientSide:
             session._last = None
             return self.set_cookie.delete()
         now = self.clock()
+        second = int(now)
         last = session._last
-        looked_at = session.accessed or session.modified or session._lent
-        if last is None or looked_at or self._absolute_lifetime is not None:
-            payload, text = self._spell(session)
-        else:
-            payload, _, text = last
-        line = self._line(session, payload, now)
-        session._last = payload, int(now), text
+        untouched = not (session.modified or session.accessed or session._lent or self._absolute_lifetime)
+        payload, text = (last[0], last[2]) if untouched and last is not None else self._spell(session)
+        value = self._signer.sign(payload, second)
+        expires = floor(now + self._permanent_lifetime) if dict.get(session, "_permanent") else None
+        line = self.set_cookie.set(value, expires)
+        if len(line) > self._max_size:
+            self._check_size(session, value, line)
+        session._last = payload, second, text
         return line
 
     def _spell(self, session: Session) -> tuple[bytes, bytes]:
@@ -226,7 +230,7 @@ class ClientSide:
             return last[0], last[2]  # it came as what nobody can write, and goes out as it came
         if last is not None and text == last[2] and last[0].startswith(b"."):
             return last[0], text  # to compress it once more would only give the same
-        if self._reads_text and nested_too_deep(text):
+        if len(text) > MAX_NESTING and self._reads_text and nested_too_deep(text):
             raise UnwritableSession(
                 f"the session is nested deeper than {MAX_NESTING} levels, which could not be read back."
                 f" {self._largest_keys(session)}"
@@ -257,8 +261,8 @@ class ClientSide:
         session._lent = False  # what goes out is not what is here, so no later look can tell what changed
         return self.write(self.replaced(session, merged), CookieAction.SET if merged else CookieAction.DELETE)
 
-    def _line(self, session: Session, payload: bytes, now: float) -> bytes:
-        value = self._signer.sign(payload, int(now))
+    def _check_size(self, session: Session, value: bytes, line: bytes) -> None:
+        """Warn of a cookie that browsers may refuse; raises CookieTooLarge for one that could not be read back."""
         if len(value) > MAX_VALUE:
             raise CookieTooLarge(
                 f"the session makes a cookie of {len(value)} bytes; at most {MAX_VALUE} are read back."
@@ -266,22 +270,16 @@ class ClientSide:
                 size=len(value),
                 limit=MAX_VALUE,
             )
-        expires = None
-        if dict.get(session, "_permanent"):
-            expires = floor(now + self._permanent_lifetime)
-        line = self.set_cookie.set(value, expires)
-        if 0 < self.settings.max_cookie_size < len(line):
-            self._too_large(session, len(line))
-        return line
-
-    def _too_large(self, session: Session, size: int) -> None:
         limit = self.settings.max_cookie_size
+        if not 0 < limit < len(line):
+            return
         message = (
-            f"the session cookie is {size} bytes, over the {limit} of max_cookie_size. {self._largest_keys(session)}"
-            f" Browsers refuse a cookie over {_BROWSER_LIMIT} bytes of name=value, and go on sending the old session"
+            f"the session cookie is {len(line)} bytes, over the {limit} of max_cookie_size."
+            f" {self._largest_keys(session)} Browsers refuse a cookie over {_BROWSER_LIMIT} bytes of name=value,"
+            " and go on sending the old session"
         )
         if self.settings.on_large_cookie == "raise":
-            raise CookieTooLarge(message, size=size, limit=limit)
+            raise CookieTooLarge(message, size=len(line), limit=limit)
         logger.warning(message)
 
     def _largest_keys(self, session: Session) -> str:
@@ -290,7 +288,8 @@ class ClientSide:
         return f"Its largest keys are {', '.join(f'{key!r} ({sizes[key]} bytes)' for key in largest)}."
 
     def _text(self, session: Session) -> bytes:
-        return self._dumps(self._with_beginning(dict(dict.items(session)), session))
+        data = dict(dict.items(session))
+        return self._dumps(data if self._absolute_lifetime is None else self._with_beginning(data, session))
 
     def _with_beginning(self, data: dict[str, Any], session: Session) -> dict[str, Any]:
         if data and self._absolute_lifetime is not None:

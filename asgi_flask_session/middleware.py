@@ -67,9 +67,7 @@ class FlaskSessionASGI:
         session = opened
         if self._is_revoked is not None and not session.new and await self._refuses(session, self._is_revoked):
             session = self._client.revoked(session)
-        await self._serve(session, scope, receive, send)
 
-    async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         key = self._scope_key
         outside = scope.get(key, _MISSING)
         started = written = False
@@ -130,7 +128,7 @@ class FlaskSessionASGI:
     def _open(self, scope: Scope) -> Session | None:
         """Return the session of a connection; None where the middleware steps aside."""
         headers = scope.get("headers", ())
-        if not isinstance(headers, list | tuple):
+        if type(headers) is not list and not isinstance(headers, tuple):
             headers = scope["headers"] = list(headers)  # an iterator can be read but once
         cookies, joined_headers = cookie_header(headers)
         if joined_headers is not None:
