@@ -130,7 +130,7 @@ class ClientSide:
             if data := read(scope):
                 session = self._session_class(data)
                 session.new = False
-                session.mark_modified()  # so that it is written as ours
+                session.modified = True  # so that it is written as ours
                 return session
         return self._session_class()
 

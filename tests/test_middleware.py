@@ -325,6 +325,14 @@ def test_migration_reader_is_asked_where_no_session_of_ours_came():
     assert seen == [({"from": "elsewhere"}, False)] * 2 + [({"a": 1}, False), ({}, True)]
 
 
+def test_migrated_session_that_cannot_be_written_yet_is_no_change_of_the_app(caplog):
+    async def app(scope, receive, send):
+        await send({"type": "websocket.close"})
+
+    request(wrap(app, migrate_from=[lambda scope: {"from": "elsewhere"}]), type="websocket")
+    assert not caplog.records
+
+
 def test_migration_reader_that_reads_nothing_changes_nothing():
     app = wrap(app_that(nothing), migrate_from=[lambda scope: {}])
     assert request(app, "forged").headers == []
