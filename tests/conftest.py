@@ -22,13 +22,20 @@ def _no_warning_given_yet():
     logs.forget()
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """In CI everything is to be had: a test that skips for want of it fails."""
-    outcome = yield
-    report = outcome.get_result()
-    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if item.get_closest_marker("may_skip") is None:
-            report.outcome = "failed"
-            report.longrepr = f"skipped in CI, where nothing may be missing: {reason}"
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return fail_if_skipped_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return fail_if_skipped_in_ci((yield))
+
+
+def fail_if_skipped_in_ci(report):
+    """In CI everything is to be had: a test or a module that is skipped for want of it fails."""
+    if report.skipped and os.environ.get("CI"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, where nothing may be missing: {reason}"
+    return report
