@@ -148,7 +148,7 @@ class ClientSide:
         permanent = bool(dict.get(session, "_permanent"))
         if not (session.modified or session._lent or permanent):
             return CookieAction.KEEP  # what most requests come to: there is nothing to ask about
-        changed = self.changed(session)
+        changed = session.modified or self.changed(session)
         return cookie_action(
             empty=not dict.__len__(session),
             changed=changed,
@@ -304,4 +304,5 @@ class ClientSide:
         except Exception as error:
             where = find_unwritable(self._serializer.dumps, data)
             raise UnwritableSession(f"the session cannot be written: {where}") from error
-        return text.encode("utf-8") if isinstance(text, str) else text
+        encoded: bytes = text.encode() if self._reads_text else text
+        return encoded

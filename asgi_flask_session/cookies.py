@@ -110,16 +110,18 @@ class SetCookie:
             )
             if wanted
         ).encode("ascii")
+        self._start, self._end = self.name + b"=", self._domain + self._rest
         self._expires = (-1, b"")
 
     def set(self, value: bytes, expires: int | None) -> bytes:
         """Spell the line that sets *value*, until *expires* (seconds since the epoch) or the browser closes."""
-        date = b"" if expires is None else self._expires_attribute(expires)
-        return self.name + b"=" + value + self._domain + date + self._rest
+        if expires is None:
+            return self._start + value + self._end
+        return self._start + value + self._domain + self._expires_attribute(expires) + self._rest
 
     def delete(self) -> bytes:
         """Spell the line that takes the cookie away, with the attributes that it was set with."""
-        return self.name + b"=" + self._domain + b"; " + _DELETED.encode("ascii") + self._rest
+        return self._start + self._domain + b"; " + _DELETED.encode("ascii") + self._rest
 
     def among(self, headers: list[Header]) -> list[Header]:
         """Return the headers that set or delete this very cookie: of this name, domain and path (RFC 6265, 5.3)."""

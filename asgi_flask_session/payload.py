@@ -15,7 +15,7 @@ MAX_NESTING = 500  # lists and objects in each other
 
 # The URL alphabet to the standard one; what is standard only becomes a character of neither.
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
-_FROM_STANDARD = bytes.maketrans(b"+/", b"-_")
+TO_URLS = bytes.maketrans(b"+/", b"-_")
 _PADDING = (b"", None, b"==", b"=")
 # The last character of an unfinished group carries 4 or 2 bits that must be zero (RFC 4648, 3.5).
 _LAST = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
@@ -27,7 +27,7 @@ _BRACKET = re.compile(rb"[][{}]")
 
 def b64encode(data: bytes) -> bytes:
     """Encode *data* in the URL alphabet, without padding."""
-    return b2a_base64(data, newline=False).rstrip(b"=").translate(_FROM_STANDARD)
+    return b2a_base64(data, newline=False).rstrip(b"=").translate(TO_URLS)
 
 
 def b64decode(text: bytes) -> bytes:

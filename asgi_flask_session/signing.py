@@ -4,6 +4,7 @@ itsdangerous derives the keys. The signature itself is made here, since it is mo
 HMAC (RFC 2104) hashes the key twice before it comes to the message, and those two states can be kept.
 """
 
+from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hmac import compare_digest
@@ -12,7 +13,7 @@ from typing import Any
 from itsdangerous import Signer
 
 from .errors import BadCookie
-from .payload import b64decode, b64encode
+from .payload import TO_URLS, b64decode, b64encode
 
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
@@ -83,6 +84,6 @@ def _keyed_hmac(key: bytes, digest_method: Callable[..., Any]) -> Callable[[byte
         inner.update(message)
         outer = outer_start()
         outer.update(inner.digest())
-        return b64encode(outer.digest())
+        return b2a_base64(outer.digest(), newline=False).rstrip(b"=").translate(TO_URLS)  # b64encode, without its call
 
     return signature

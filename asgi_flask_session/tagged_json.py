@@ -11,7 +11,7 @@ therefore sorted by its exact type; subclasses and all else go through the tags'
 import dataclasses
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -261,7 +261,7 @@ class TaggedJSONSerializer:
         if kind in _SCALARS:
             return value
         if kind is dict and not (len(value) == 1 and next(iter(value)) in self.tags):
-            if _are_scalars(value.values()):
+            if _SCALARS.issuperset(map(type, value.values())):
                 return value
             tagged = {}
             for key, item in value.items():
@@ -269,7 +269,7 @@ class TaggedJSONSerializer:
             return tagged
         if kind is list or kind is tuple:
             items = value
-            if not _are_scalars(value):
+            if not _SCALARS.issuperset(map(type, value)):
                 items = []
                 for item in value:
                     items.append(item if type(item) in _SCALARS else self._tag_by_type(item))
@@ -277,10 +277,6 @@ class TaggedJSONSerializer:
         if kind in _TAG_OF_TYPE:
             return self.tags[_TAG_OF_TYPE[kind]].tag(value)
         return self._tag_in_order(value)
-
-
-def _are_scalars(values: Iterable[Any]) -> bool:
-    return _SCALARS.issuperset(map(type, values))
 
 
 def find_unwritable(dumps: Callable[[Any], object], value: Any, path: str = "session") -> str:
