@@ -125,6 +125,13 @@ class ClientSide:
             raise BadCookie("the payload is no JSON object")
         return data
 
+    def _data(self, text: bytes) -> dict[str, Any]:
+        """Return the data of *text* without the beginning, which the session keeps apart; raises BadCookie."""
+        data = self._loads(text)
+        if self._absolute_lifetime is not None:
+            data.pop(_BEGAN, None)
+        return data
+
     def _migrated(self, scope: Scope) -> Session:
         for read in self.settings.migrate_from:
             if data := read(scope):
@@ -182,13 +189,12 @@ class ClientSide:
         try:
             now = self._text(session)
         except UnwritableSession:
-            return self._differs_by_key(session, self._loads(last))
-        return now != last and now != self._dumps(self._with_beginning(self._loads(last), session))
+            return self._differs_by_key(session, last)
+        return now != last and now != self._dumps(self._with_beginning(self._data(last), session))
 
-    def _differs_by_key(self, session: Session, last: dict[str, Any]) -> bool:
+    def _differs_by_key(self, session: Session, text: bytes) -> bool:
         """Do the same where some value cannot be written, which may well be as it came."""
-        if self._absolute_lifetime is not None:
-            last.pop(_BEGAN, None)
+        last = self._data(text)
         if dict.keys(session) != last.keys():
             return True
         return any(self._text_or_none(value) != self._text_or_none(last[key]) for key, value in dict.items(session))
@@ -225,7 +231,7 @@ class ClientSide:
         try:
             text = self._text(session)
         except UnwritableSession:
-            if last is None or session.modified or self._differs_by_key(session, self._loads(last[2])):
+            if last is None or session.modified or self._differs_by_key(session, last[2]):
                 raise
             return last[0], last[2]  # it came as what nobody can write, and goes out as it came
         if last is not None and text == last[2] and last[0].startswith(b"."):
@@ -248,15 +254,12 @@ class ClientSide:
         None if that value is not signed with our keys: it is somebody else's cookie of the same name.
         """
         try:
-            theirs = {} if deleted else self._loads(decode(self._signer.unsign(inner)[0]))
+            theirs = {} if deleted else self._data(decode(self._signer.unsign(inner)[0]))
         except BadCookie:
             return None
         self._text(session)  # raises with the path of the key
         last = session._refused if session._last is None else session._last[2]
-        base = {} if last is None else self._loads(last)
-        if self._absolute_lifetime is not None:
-            for data in (base, theirs):
-                data.pop(_BEGAN, None)
+        base = {} if last is None else self._data(last)
         merged = merge(base, theirs, plain(session), lambda one, other: self._dumps([one]) == self._dumps([other]))
         session._lent = False  # what goes out is not what is here, so no later look can tell what changed
         return self.write(self.replaced(session, merged), CookieAction.SET if merged else CookieAction.DELETE)

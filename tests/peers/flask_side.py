@@ -27,7 +27,21 @@ def clock_at(now, module=flask.sessions):
         yield
 
 
-class FlaskSide:
+class Side:
+    """An app of one view, which does with the session what each request asks for."""
+
+    def read(self, cookie, **more):
+        """Return what this side reads from a cookie."""
+        seen = []
+        self.request(cookie, lambda session: seen.append(dict(session)), **more)
+        return seen[0]
+
+    def write(self, data, **more):
+        """Return the line that this side sets for a session."""
+        return self.request(None, lambda session: session.update(data), **more).set_cookie
+
+
+class FlaskSide(Side):
     """A live Flask app of one view, which does with the session what it is asked to."""
 
     def __init__(self, secret=SECRET, *, interface=None, **config):
@@ -50,21 +64,11 @@ class FlaskSide:
         assert response.status_code == 200
         return Exchange([{"status": 200, "headers": [(k.encode(), v.encode()) for k, v in response.headers]}])
 
-    def read(self, cookie, **more):
-        """Return what Flask reads from a cookie."""
-        seen = []
-        self.request(cookie, lambda session: seen.append(dict(session)), **more)
-        return seen[0]
-
-    def write(self, data, **more):
-        """Return the line that Flask sets for a session."""
-        return self.request(None, lambda session: session.update(data), **more).set_cookie
-
     def settings(self, **changes):
         return Settings.from_flask(self.app, **changes)
 
 
-class OurSide:
+class OurSide(Side):
     """Our middleware around an app that does the same, with the settings of a Flask app."""
 
     def __init__(self, settings):
@@ -81,14 +85,6 @@ class OurSide:
         answer = request(self.app, cookie, name=self.settings.cookie_name)
         assert answer.status == 200
         return answer
-
-    def read(self, cookie, **more):
-        seen = []
-        self.request(cookie, lambda session: seen.append(dict(session)), **more)
-        return seen[0]
-
-    def write(self, data, **more):
-        return self.request(None, lambda session: session.update(data), **more).set_cookie
 
 
 def both(secret=SECRET, **more):

@@ -9,13 +9,13 @@ from hypothesis import given
 
 from asgi_flask_session import Settings
 
-from .flask_side import OurSide, clock_at, value_of
+from .flask_side import OurSide, Side, clock_at, value_of
 from .sessions import exactly, examples, sessions
 
 quart = pytest.importorskip("quart")
 
 
-class QuartSide:
+class QuartSide(Side):
     """A Quart app of one view, which does with the session what it is asked to."""
 
     def __init__(self, **config):
@@ -34,14 +34,6 @@ class QuartSide:
             response = RUNNER.run(self.app.test_client(use_cookies=False).get("/", headers=sent))
         assert response.status_code == 200
         return Exchange([{"status": 200, "headers": [(k.encode(), v.encode()) for k, v in response.headers]}])
-
-    def read(self, cookie, **more):
-        seen = []
-        self.request(cookie, lambda session: seen.append(dict(session)), **more)
-        return seen[0]
-
-    def write(self, data, **more):
-        return self.request(None, lambda session: session.update(data), **more).set_cookie
 
 
 @pytest.fixture(scope="module", autouse=True)
