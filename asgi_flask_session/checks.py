@@ -18,6 +18,11 @@ _ATTRIBUTE_LIMIT = 1024  # bytes; browsers ignore a longer attribute (rfc6265bis
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _CONTROL_OR_SEMICOLON = re.compile(r"[\x00-\x1f\x7f;]")
 
+_STORE = ("get", "create", "replace", "touch", "delete", "aclose")
+_PREFIX_LIMIT = 100  # bytes; memcached takes keys of 250, and an id may have 128
+_KEY_PREFIX = re.compile(rf"[!-~]{{0,{_PREFIX_LIMIT}}}")
+_LEAST_ID_BYTES, _MOST_ID_BYTES = 16, 96  # 128 bits, and the 128 characters that an id may have
+
 _SHORT_SECRET = 16  # bytes
 _WELL_KNOWN_SECRETS = frozenset({
     "a secret key", "change me", "change-me", "change_me", "changeme", "default", "dev", "development", "flask",
@@ -29,11 +34,14 @@ _WELL_KNOWN_SECRETS = frozenset({
 
 SWITCHES = (
     "cookie_httponly", "cookie_secure", "cookie_partitioned", "refresh_each_request", "detect_nested",
+    "permanent", "lazy", "sign_ids", "protection",
 )  # fmt: skip
-_COUNTS = ("max_cookie_size", "remember")
+_COUNTS = ("max_cookie_size", "remember", "id_bytes", "trusted_proxies")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "on_large_cookie": ("warn", "raise"),
     "vary": ("accessed", "always"),
+    "on_store_error": ("503", "raise"),
+    "record_format": ("tagged", "msgpack", "json"),
     "key_derivation": ("hmac", "concat", "django-concat", "none"),
 }
 
@@ -41,7 +49,15 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings as they are kept; raises SettingsError, warns SessionWarning."""
     kept = dict(given)
-    for check in (_check_secrets, _check_types, _check_cookie, _check_lifetimes, _check_signing, _check_hooks):
+    for check in (
+        _check_secrets,
+        _check_types,
+        _check_cookie,
+        _check_lifetimes,
+        _check_signing,
+        _check_store,
+        _check_hooks,
+    ):
         kept.update(check(SimpleNamespace(**kept)))
     return kept
 
@@ -192,6 +208,27 @@ def _check_signing(given: Any) -> dict[str, Any]:
     if not usable:
         raise SettingsError(f"serializer is {_a(given.serializer)}: write an object whose loads reads what dumps wrote")
     return {}
+
+
+def _check_store(given: Any) -> dict[str, Any]:
+    store, prefix = given.store, given.key_prefix
+    if store is not None and not isinstance(store, str):
+        missing = [name for name in _STORE if not callable(getattr(store, name, None))]
+        if isinstance(store, type):
+            raise SettingsError(f"store is a class: write {store.__name__}(...) or {store.__name__}.from_url(url)")
+        if missing:
+            raise SettingsError(
+                f"store is {_a(store)} without {', '.join(missing)}: write a URL such as 'redis://localhost', or a store"
+                " of asgi_flask_session.stores"
+            )
+    if not isinstance(prefix, str) or not _KEY_PREFIX.fullmatch(prefix):
+        raise SettingsError(
+            f"key_prefix is {prefix!r}: write up to {_PREFIX_LIMIT} visible ASCII characters, such as 'session:'"
+        )
+    if not _LEAST_ID_BYTES <= given.id_bytes <= _MOST_ID_BYTES:
+        raise SettingsError(f"id_bytes is {given.id_bytes}: write {_LEAST_ID_BYTES} to {_MOST_ID_BYTES}, best 32")
+    timeout = _duration(given.store_timeout, "store_timeout", least=0.01, most=timedelta(minutes=5))
+    return {"store_timeout": timeout}
 
 
 def _check_hooks(given: Any) -> dict[str, Any]:

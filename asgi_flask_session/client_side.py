@@ -1,52 +1,41 @@
 """A session kept whole in its signed cookie: cookie value -> session -> Set-Cookie line, without any await."""
 
 import time
-from collections.abc import Callable, Mapping
-from datetime import timedelta
 from math import floor
 from typing import Any
 
 from .asgi import Scope
-from .cookies import SetCookie
 from .errors import BadCookie, CookieTooLarge, UnwritableSession
 from .logs import logger
 from .merge import merge
 from .payload import MAX_NESTING, MAX_TEXT, decode, encode, nested_too_deep
-from .policy import CookieAction, accepted_ages, cookie_action, refresh_due
+from .policy import CookieAction, accepted_ages, cookie_action
 from .session import Session, plain
 from .settings import Settings
+from .side import Clock, Side
 from .signing import CookieSigner
 from .tagged_json import find_unwritable
 
 MAX_VALUE = 16 * 1024  # bytes of a cookie value that are looked at, and written
 _BROWSER_LIMIT = 4096  # bytes of name=value (measured in Chromium)
-_BEGAN = "_began"
-_LATEST = 2**63  # seconds; a beginning beyond is rubbish
-
-Clock = Callable[[], float]
 
 
-class ClientSide:
+class ClientSide(Side):
     """Opens the session of a request and spells the cookie of its response, for one set of settings.
 
     *clock* returns the time in seconds since the epoch.
     """
 
     def __init__(self, settings: Settings, clock: Clock = time.time) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.set_cookie = SetCookie(settings)
+        super().__init__(settings, clock)
         self._signer = CookieSigner(
             settings.keys,
             salt=settings.salt,
             key_derivation=settings.key_derivation,
             digest_method=settings.digest_method,
         )
-        self._session_class = settings.session_class
-        self._absolute_lifetime = settings.absolute_lifetime
         self._serializer = settings.serializer
         self._reads_text = isinstance(settings.serializer.dumps({}), str)
-        self._permanent_lifetime = settings.permanent_lifetime.total_seconds()
         self._accepted_ages = accepted_ages(settings)
         # A line over this is looked at closely; a shorter one holds no value that is too large.
         self._max_size = min(settings.max_cookie_size or MAX_VALUE, MAX_VALUE)
@@ -73,8 +62,12 @@ class ClientSide:
                     session._carried = True
                     session._last = last
                     session._signed = last[1]
-                    lifetime = self._absolute_lifetime
-                    return session if lifetime is None else self._within_lifetime(session, lifetime)
+                    if self._absolute_lifetime is not None:
+                        began = self._take_beginning(session)
+                        session._began = last[1] if began is None else began
+                        if self._is_over(session._began):
+                            return self.revoked(session)
+                    return session
                 logger.debug("the session cookie is refused: it is %s seconds old", age)
                 refused = last[2]
         session = self._migrated(scope) if self.settings.migrate_from else self._session_class()
@@ -82,22 +75,6 @@ class ClientSide:
             session._carried = True
             session._refused = refused
         return session
-
-    def revoked(self, session: Session) -> Session:
-        """Return the empty session that takes the place of one that is no longer good."""
-        empty = self._session_class()
-        empty._carried = session._carried
-        empty._refused = None if session._last is None else session._last[2]
-        return empty
-
-    def replaced(self, session: Session, data: Mapping[str, Any]) -> Session:
-        """Return a changed session of the same request, with *data* in place of its own."""
-        replacement = self._session_class(plain(data))
-        for name in ("new", "_carried", "_signed", "_began", "_last", "_refused"):
-            setattr(replacement, name, getattr(session, name))
-        replacement.mark_modified()
-        replacement._lent = True  # whoever put it there may still hold what is in it
-        return replacement
 
     def _verify(self, value: bytes) -> tuple[bytes, int, bytes]:
         """Return payload, timestamp and text of a cookie value that our keys signed; raises BadCookie."""
@@ -125,29 +102,6 @@ class ClientSide:
             raise BadCookie("the payload is no JSON object")
         return data
 
-    def _data(self, text: bytes) -> dict[str, Any]:
-        """Return the data of *text* without the beginning, which the session keeps apart; raises BadCookie."""
-        data = self._loads(text)
-        if self._absolute_lifetime is not None:
-            data.pop(_BEGAN, None)
-        return data
-
-    def _migrated(self, scope: Scope) -> Session:
-        for read in self.settings.migrate_from:
-            if data := read(scope):
-                session = self._session_class(data)
-                session.new = False
-                session.modified = True  # so that it is written as ours
-                return session
-        return self._session_class()
-
-    def _within_lifetime(self, session: Session, lifetime: timedelta) -> Session:
-        began = dict.pop(session, _BEGAN, None)
-        session._began = began if type(began) is int and 0 <= began <= _LATEST else session._signed
-        if self.clock() - (session._began or 0) > lifetime.total_seconds():
-            return self.revoked(session)
-        return session
-
     # Deciding
 
     def decide(self, session: Session) -> CookieAction:
@@ -156,54 +110,14 @@ class ClientSide:
         if not (session.modified or session._lent or permanent):
             return CookieAction.KEEP  # what most requests come to: there is nothing to ask about
         changed = session.modified or self.changed(session)
+        if changed and session.new:
+            self._make_permanent(session)
         return cookie_action(
             empty=not dict.__len__(session),
             changed=changed,
             refresh=permanent and not changed and self._refresh_due(session),
             carried=session._carried,
         )
-
-    def _refresh_due(self, session: Session) -> bool:
-        return refresh_due(self.settings, age=int(self.clock()) - (session._signed or 0))
-
-    def changed(self, session: Session) -> bool:
-        """Say whether the session differs from what came: by a mark, or inside a value that was handed out."""
-        if session.modified or not (session._lent and self.settings.detect_nested):
-            return session.modified
-        return self._differs(session)
-
-    def left_behind(self, session: Session) -> bool:
-        """Say whether the session was changed after it was written, so that no cookie has the change."""
-        if session._unsaved or not (session._lent and self.settings.detect_nested):
-            return session._unsaved
-        try:
-            return self._differs(session)
-        except UnwritableSession:
-            return True
-
-    def _differs(self, session: Session) -> bool:
-        if session._last is None:
-            return False  # nothing came that could have been handed out
-        # Text is compared, since == takes 1 for True; ours first, which most often is what came.
-        last = session._last[2]
-        try:
-            now = self._text(session)
-        except UnwritableSession:
-            return self._differs_by_key(session, last)
-        return now != last and now != self._dumps(self._with_beginning(self._data(last), session))
-
-    def _differs_by_key(self, session: Session, text: bytes) -> bool:
-        """Do the same where some value cannot be written, which may well be as it came."""
-        last = self._data(text)
-        if dict.keys(session) != last.keys():
-            return True
-        return any(self._text_or_none(value) != self._text_or_none(last[key]) for key, value in dict.items(session))
-
-    def _text_or_none(self, value: Any) -> bytes | None:
-        try:
-            return self._dumps([value])
-        except UnwritableSession:
-            return None
 
     # Writing
 
@@ -260,7 +174,7 @@ class ClientSide:
         self._text(session)  # raises with the path of the key
         last = session._refused if session._last is None else session._last[2]
         base = {} if last is None else self._data(last)
-        merged = merge(base, theirs, plain(session), lambda one, other: self._dumps([one]) == self._dumps([other]))
+        merged = merge(base, theirs, plain(session), self._same(session))
         session._lent = False  # what goes out is not what is here, so no later look can tell what changed
         return self.write(self.replaced(session, merged), CookieAction.SET if merged else CookieAction.DELETE)
 
@@ -285,23 +199,10 @@ class ClientSide:
             raise CookieTooLarge(message, size=len(line), limit=limit)
         logger.warning(message)
 
-    def _largest_keys(self, session: Session) -> str:
-        sizes = {key: len(self._text_or_none(value) or b"[]") - 2 for key, value in dict.items(session)}
-        largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
-        return f"Its largest keys are {', '.join(f'{key!r} ({sizes[key]} bytes)' for key in largest)}."
+    def _came(self, session: Session) -> bytes | None:
+        return None if session._last is None else session._last[2]
 
-    def _text(self, session: Session) -> bytes:
-        data = dict(dict.items(session))
-        return self._dumps(data if self._absolute_lifetime is None else self._with_beginning(data, session))
-
-    def _with_beginning(self, data: dict[str, Any], session: Session) -> dict[str, Any]:
-        if data and self._absolute_lifetime is not None:
-            if session._began is None:
-                session._began = int(self.clock())
-            data[_BEGAN] = session._began
-        return data
-
-    def _dumps(self, data: Any) -> bytes:
+    def _dumps(self, data: Any, session: Session) -> bytes:  # noqa: ARG002  # all are written alike
         try:
             text = self._serializer.dumps(data)
         except Exception as error:

@@ -17,7 +17,7 @@ class BadCookie(SessionError):
 
 
 class UnwritableSession(SessionError, ValueError):
-    """Session data that no cookie can carry, found before the response starts.
+    """Session data that no cookie or record can carry, found before the response starts.
 
     The message names the path of the key, never the value.
     """
@@ -34,6 +34,24 @@ class CookieTooLarge(UnwritableSession):
         super().__init__(message)
         self.size = size
         self.limit = limit
+
+
+class SessionNotLoaded(SessionError, RuntimeError):
+    """A lazy session was read or changed before ``await session.load()``."""
+
+
+class StoreUnavailable(SessionError):
+    """A store did not do what it was asked: down, too slow, full, or against us in some other way.
+
+    What the client library raised is the cause (``__cause__``) where there is one.
+    """
+
+
+class BadRecord(SessionError):
+    """What a store holds is no session: damaged, too large, or in nobody's format.
+
+    A request never sees it, since a bad record is an empty session there.
+    """
 
 
 class SessionWarning(UserWarning):

@@ -1,6 +1,6 @@
 """The mapping in ``scope["session"]``: a dict that notes whether it was read or changed."""
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Awaitable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import UUID
@@ -42,7 +42,21 @@ class Session(dict[str, Any]):
     _last: tuple[bytes, int, bytes] | None = None  # payload, timestamp and text of what the browser has of it
     _refused: bytes | None = None  # the text of a cookie that was signed, but too old or revoked
 
+    # Where it is kept, if that is a store.
+    _side: Any = None  # loads and saves it
+    _scope: Any = None  # of the request
+    _sent = False  # the headers are out
+    _stored: bytes | None = None  # its record, as the store had it when we last looked
+    _base: bytes | None = None  # the record of what was loaded or saved here: what changes are told from
+    _format: Any = "tagged"  # of its record
+    _user: Any = None  # who Flask-Login said was logged in when the record was written
+    _address: str | None = None  # of the client, where the session is bound to it
+    _owed: Any = None  # what an early save owes to the cookie
+    _gone = False  # deleted or replaced by another request: nothing of it is written any more
+
     # What the app did with it.
+    _renew = False  # a new id is asked for
+    _cleared = False  # all that was in it is to go, also what others put there meanwhile
     _lent = False  # a value that can be changed in place was handed out, or put in
     _unsaved = False  # changed since it was last written
 
@@ -73,19 +87,30 @@ class Session(dict[str, Any]):
         self.modified = self.accessed = self._unsaved = True
 
     def regenerate(self) -> None:
-        """Ask for a new session id. A session in a cookie has none: it is only marked as changed."""
+        """Ask for a new session id, with the data kept and the old id dead by the time the response starts.
+
+        A session in a cookie has no id: it is only marked as changed.
+        """
         self.mark_modified()
+        self._renew = True
 
-    async def load(self) -> None:
-        """Load the data of a lazy session. A session in a cookie is never lazy: nothing to do."""
+    def load(self) -> Awaitable[None]:
+        """Load the data of a lazy session; any other is loaded already. Raises StoreUnavailable."""
+        return _nothing() if self._side is None else self._side.load(self)
 
-    async def save(self) -> None:
-        """Write the session now. A session in a cookie goes out with the response's headers: this only warns."""
+    def save(self) -> Awaitable[None]:
+        """Write the session now, into its store; raises StoreUnavailable and UnwritableSession.
+
+        A session in a cookie goes out with the response's headers: for that one, this only warns.
+        """
+        if self._side is not None:
+            return self._side.save_now(self)
         warn_once(
             "save",
             "session.save() has nowhere to write to: a session in a cookie is written with the headers of"
             " the response; only a server-side store can be written at any time",
         )
+        return _nothing()
 
     # Reading. What is handed out and could be changed in place is remembered in _lent.
 
@@ -176,6 +201,7 @@ class Session(dict[str, Any]):
 
     def clear(self) -> None:
         dict.clear(self)
+        self._cleared = True
         self.mark_modified()
 
     def pop(self, key: str, default: Any = _MISSING) -> Any:
@@ -206,6 +232,10 @@ class Session(dict[str, Any]):
         self.mark_modified()
         self._lent = True
         return self
+
+
+async def _nothing() -> None:
+    """Be awaited where there is nothing to wait for."""
 
 
 def plain(session: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Literal, Protocol, Self, TypeAlias, TypedDict, Unpack, cast
 
+from .asgi import Store
 from .checks import SWITCHES, checked
 from .errors import SettingsError
 from .session import Session
@@ -63,6 +64,17 @@ class SettingsFields(TypedDict, total=False):
     migrate_from: Iterable[Migration]
     remember: int
     session_class: type[Session]
+    permanent: bool
+    store: Store | str | None
+    lazy: bool
+    on_store_error: Literal["503", "raise"]
+    store_timeout: Seconds
+    key_prefix: str
+    record_format: Literal["tagged", "msgpack", "json"]
+    sign_ids: bool
+    id_bytes: int
+    protection: bool
+    trusted_proxies: int
 
 
 _FLASKS_SERIALIZER = TaggedJSONSerializer()
@@ -123,6 +135,29 @@ class Settings:
     #: How many verified cookie values to remember, with their texts: at most 48 KiB each.
     remember: int = 0
     session_class: type[Session] = Session
+    #: SESSION_PERMANENT of Flask-Session and Quart-Session: a new session outlives the browser, unless it says not.
+    permanent: bool = False
+    #: Where sessions are kept, if not in their cookie: a store of asgi_flask_session.stores, one of your own, or a
+    #: URL such as "redis://localhost". The fields from here on count only with a store.
+    store: Store | str | None = field(default=None, repr=False)
+    #: Ask the store only at ``await session.load()``.
+    lazy: bool = False
+    #: What a request gets that the store cannot serve: a 503, or StoreUnavailable raised to the server.
+    on_store_error: Literal["503", "raise"] = "503"
+    #: How long each call of the store may take; to connect, half of it.
+    store_timeout: timedelta = timedelta(seconds=2)
+    #: SESSION_KEY_PREFIX: what stands before an id to make the key of its record.
+    key_prefix: str = "session:"
+    #: SESSION_SERIALIZATION_FORMAT of new records; those that are there are read, and keep theirs.
+    record_format: Literal["tagged", "msgpack", "json"] = "tagged"
+    #: SESSION_USE_SIGNER: sign the ids in cookies.
+    sign_ids: bool = False
+    #: SESSION_ID_LENGTH: random bytes of a new id.
+    id_bytes: int = 32
+    #: Bind a session to the client's address; one that comes from another address, or from none, is empty.
+    protection: bool = False
+    #: How many proxies before us append to X-Forwarded-For; 0 believes none.
+    trusted_proxies: int = 0
 
     def __init__(self, secret: Any = None, **given: Unpack[SettingsFields]) -> None:
         defaults = {item.name: item.default for item in fields(self)}
@@ -172,8 +207,10 @@ class Settings:
             for name in ("salt", "key_derivation", "digest_method")
             if hasattr(interface, name)
         }
-        if (serializer := getattr(interface, "serializer", None)) is not None:
+        serializer = getattr(interface, "serializer", None)
+        if hasattr(serializer, "dumps"):
             signing["serializer"] = _as_ours(serializer)
+        signing |= _of_flask_session(interface)
         cookie = {
             f"SESSION_COOKIE_{name.upper()}": getattr(interface, f"get_cookie_{name}")(app)
             for name in ("name", "domain", "path", "httponly", "secure", "samesite", "partitioned")
@@ -208,6 +245,10 @@ _FLASK_NAMES = {
     "PERMANENT_SESSION_LIFETIME": "permanent_lifetime",
     "SESSION_REFRESH_EACH_REQUEST": "refresh_each_request",
     "MAX_COOKIE_SIZE": "max_cookie_size",
+    "SESSION_KEY_PREFIX": "key_prefix",
+    "SESSION_SERIALIZATION_FORMAT": "record_format",
+    "SESSION_USE_SIGNER": "sign_ids",
+    "SESSION_ID_LENGTH": "id_bytes",
 }
 _WHERE_FALSY: dict[str, Any] = {
     "secret_fallbacks": (), "cookie_domain": None, "cookie_path": None, "cookie_samesite": None, "max_cookie_size": 0,
@@ -220,6 +261,19 @@ def _from_text(name: str, text: str) -> Any:
     except ValueError:
         return text
     return text if name == "SECRET_KEY" and not isinstance(value, str) else value
+
+
+def _of_flask_session(interface: Any) -> dict[str, Any]:
+    """Return what Flask-Session's or Quart-Session's interface was told of ids and records, under our names."""
+    kinds = {kind.__module__.partition(".")[0] for kind in type(interface).__mro__}
+    if kinds.isdisjoint({"flask_session", "quart_session"}):
+        return {}
+    names = {"key_prefix": "key_prefix", "use_signer": "sign_ids", "permanent": "permanent", "sid_length": "id_bytes"}
+    found = {ours: getattr(interface, theirs) for theirs, ours in names.items() if hasattr(interface, theirs)}
+    if "flask_session" in kinds:
+        encoder = getattr(getattr(interface, "serializer", None), "encoder", None)
+        found["record_format"] = "json" if type(encoder).__module__ == "msgspec.json" else "msgpack"
+    return found
 
 
 def _as_ours(serializer: Any) -> Serializer:
