@@ -17,6 +17,9 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 ASGIApp: TypeAlias = Callable[[Any, Receive, Send], Awaitable[None]]
 
+# The messages that carry the headers of a response or of a handshake.
+CARRIES_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+
 
 class Store(Protocol):
     """What keeps server-side sessions: bytes in, bytes out, under text keys.

@@ -218,8 +218,8 @@ def _check_store(given: Any) -> dict[str, Any]:
             raise SettingsError(f"store is a class: write {store.__name__}(...) or {store.__name__}.from_url(url)")
         if missing:
             raise SettingsError(
-                f"store is {_a(store)} without {', '.join(missing)}: write a URL such as 'redis://localhost', or a store"
-                " of asgi_flask_session.stores"
+                f"store is {_a(store)} without {', '.join(missing)}: write a URL such as 'redis://localhost', or a"
+                " store of asgi_flask_session.stores"
             )
     if not isinstance(prefix, str) or not _KEY_PREFIX.fullmatch(prefix):
         raise SettingsError(

@@ -1,17 +1,25 @@
 """Asking the application whether a session was revoked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any
 
 from .session import Session
 
 
-async def refuses(is_revoked: Callable[..., Any], session: Session) -> bool:
-    """Say whether the application refuses the session; its look at it is no access by the response."""
+@contextmanager
+def unseen(session: Session) -> Iterator[None]:
+    """Let the application look at a session without that being an access by the response."""
     accessed, lent = session.accessed, session._lent
-    answer = is_revoked(session, session.signed_at)
-    if isawaitable(answer):
-        answer = await answer
+    yield
     session.accessed, session._lent = accessed or session.modified, lent
+
+
+async def refuses(is_revoked: Callable[..., Any], session: Session) -> bool:
+    """Say whether the application refuses the session."""
+    with unseen(session):
+        answer = is_revoked(session, session.signed_at)
+        if isawaitable(answer):
+            answer = await answer
     return bool(answer)

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from anyio import CancelScope, current_time, sleep
 
 from .addresses import client_address
-from .asgi import Scope, Store
+from .asgi import Scope
 from .cookies import is_deletion, set_cookie_value
-from .errors import BadRecord, SessionError, StoreUnavailable, UnwritableSession
+from .errors import BadRecord, SessionError, SettingsError, StoreUnavailable, UnwritableSession
 from .ids import Ids
 from .lazy import fill, is_unloaded, unloaded
 from .logs import warn_once
@@ -32,6 +32,7 @@ from .revocation import refuses
 from .session import Session, plain
 from .settings import Settings
 from .side import Clock, Side
+from .stores.base import open_store
 
 T = TypeVar("T")
 
@@ -49,16 +50,18 @@ _RENEWED = 10_000  # records of which is remembered when they were last renewed
 
 
 class ServerSide(Side):
-    """Opens the session of a request from *store* and writes it back, for one set of settings.
+    """Opens the session of a request from the store of *settings*, and writes it back.
 
     *clock* returns the time in seconds since the epoch. *id_salt* is what ids are signed with, where they are.
+    Raises SettingsError for settings without a store, or with a URL that leads to none.
     """
 
-    def __init__(
-        self, settings: Settings, store: Store, clock: Clock = time.time, *, id_salt: str = "flask-session"
-    ) -> None:
+    def __init__(self, settings: Settings, clock: Clock = time.time, *, id_salt: str = "flask-session") -> None:
         super().__init__(settings, clock)
-        self.store = store
+        if settings.store is None:
+            raise SettingsError("store is not set: write a URL such as 'redis://localhost', or a store")
+        store = settings.store
+        self.store = open_store(store, timeout=settings.store_timeout) if isinstance(store, str) else store
         self.ids = Ids(settings, id_salt)
         self._records = Records(settings)
         self._prefix = settings.key_prefix

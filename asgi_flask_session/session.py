@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from .logs import warn_once
@@ -11,6 +11,13 @@ from .logs import warn_once
 _IMMUTABLE = frozenset({str, int, float, bool, type(None), bytes, UUID, datetime})
 
 _MISSING: Any = object()
+
+
+class _Keeper(Protocol):
+    """What loads a session from a store, and saves it there."""
+
+    async def load(self, session: "Session") -> None: ...
+    async def save_now(self, session: "Session") -> None: ...
 
 
 class Session(dict[str, Any]):
@@ -43,7 +50,7 @@ class Session(dict[str, Any]):
     _refused: bytes | None = None  # the text of a cookie that was signed, but too old or revoked
 
     # Where it is kept, if that is a store.
-    _side: Any = None  # loads and saves it
+    _side: "_Keeper | None" = None
     _scope: Any = None  # of the request
     _sent = False  # the headers are out
     _stored: bytes | None = None  # its record, as the store had it when we last looked
@@ -52,6 +59,7 @@ class Session(dict[str, Any]):
     _user: Any = None  # who Flask-Login said was logged in when the record was written
     _address: str | None = None  # of the client, where the session is bound to it
     _owed: Any = None  # what an early save owes to the cookie
+    _down = False  # the store could not be asked
     _gone = False  # deleted or replaced by another request: nothing of it is written any more
 
     # What the app did with it.
@@ -96,7 +104,7 @@ class Session(dict[str, Any]):
 
     def load(self) -> Awaitable[None]:
         """Load the data of a lazy session; any other is loaded already. Raises StoreUnavailable."""
-        return _nothing() if self._side is None else self._side.load(self)
+        return self._side.load(self) if self._side is not None else _nothing()
 
     def save(self) -> Awaitable[None]:
         """Write the session now, into its store; raises StoreUnavailable and UnwritableSession.

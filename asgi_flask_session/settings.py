@@ -182,7 +182,7 @@ class Settings:
         """Read Flask's names from *config*; *changes* are fields of ours that count before them."""
         if not config.get("SECRET_KEY"):
             raise SettingsError("SECRET_KEY is not set: set it to a long random value before the settings are read")
-        found = {name: config[key] for key, name in _FLASK_NAMES.items() if key in config}
+        found = {name: config[key] for key, name in FLASK_NAMES.items() if key in config}
         for name, falsy in _WHERE_FALSY.items():
             if name in found and not found[name]:
                 found[name] = falsy
@@ -202,6 +202,8 @@ class Settings:
         A snapshot: what the app changes later is not seen. *changes* are fields that count before the app's.
         """
         interface = app.session_interface
+        if callable(settings_of := getattr(interface, "settings_of", None)):  # an interface of ours
+            return cast("Self", settings_of(app)).replace(**changes)
         signing: dict[str, Any] = {
             name: getattr(interface, name)
             for name in ("salt", "key_derivation", "digest_method")
@@ -226,13 +228,13 @@ class Settings:
         """
         config = {
             name: _from_text(name, os.environ[prefix + name])
-            for name in (*_FLASK_NAMES, "APPLICATION_ROOT")
+            for name in (*FLASK_NAMES, "APPLICATION_ROOT")
             if prefix + name in os.environ
         }
         return cls.from_mapping(config, **changes)
 
 
-_FLASK_NAMES = {
+FLASK_NAMES = {
     "SECRET_KEY": "secret",
     "SECRET_KEY_FALLBACKS": "secret_fallbacks",
     "SESSION_COOKIE_NAME": "cookie_name",

@@ -7,7 +7,7 @@ from typing import Any
 from .asgi import Scope
 from .cookies import SetCookie
 from .errors import UnwritableSession
-from .policy import refresh_due
+from .policy import CookieAction, refresh_due
 from .session import Session, plain
 from .settings import Settings
 
@@ -46,6 +46,10 @@ class Side(ABC):
     @abstractmethod
     def _dumps(self, data: Any, session: Session) -> bytes:
         """Return the text of *data* as *session* is written; raises UnwritableSession."""
+
+    @abstractmethod
+    def write(self, session: Session, action: CookieAction) -> bytes:
+        """Spell the Set-Cookie line for an action that is not KEEP."""
 
     # Beginning and end
 

@@ -2,8 +2,13 @@
 
 from .asgi import Scope, Send
 
-_RETRY_AFTER = b"5"  # seconds
-_TEXT = b"The session store is not available. Please try again.\n"
+UNAVAILABLE_TEXT = b"The session store is not available. Please try again.\n"
+UNAVAILABLE_HEADERS = (
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"content-length", str(len(UNAVAILABLE_TEXT)).encode("ascii")),
+    (b"retry-after", b"5"),  # seconds
+    (b"cache-control", b"no-store"),
+)
 _TRY_AGAIN_LATER = 1013  # a code of RFC 6455's registry
 
 
@@ -15,11 +20,5 @@ async def answer_unavailable(scope: Scope, send: Send) -> None:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "session store not available"})
             return
         kind = "websocket.http.response"
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(_TEXT)).encode("ascii")),
-        (b"retry-after", _RETRY_AFTER),
-        (b"cache-control", b"no-store"),
-    ]
-    await send({"type": f"{kind}.start", "status": 503, "headers": headers})
-    await send({"type": f"{kind}.body", "body": _TEXT})
+    await send({"type": f"{kind}.start", "status": 503, "headers": list(UNAVAILABLE_HEADERS)})
+    await send({"type": f"{kind}.body", "body": UNAVAILABLE_TEXT})

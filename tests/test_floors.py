@@ -17,8 +17,8 @@ FLOORS = [
     ["signing", "policy", "merge", "ids", "records", "lazy"],
     ["stores/__init__", "stores/base", "stores/memory"],
     ["side", "revocation", "client_side", "server_side"],
-    ["unavailable", "middleware"],
-    ["__init__"],
+    ["unavailable", "scopes", "stored", "middleware", "background"],
+    ["__init__", "adapters/__init__", "adapters/flask"],
 ]
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 PURE = [module for modules in FLOORS[:3] for module in modules]
@@ -93,5 +93,6 @@ def test_import_loads_no_framework_no_client_and_no_loop():
 def test_init_exports_what_it_imports():
     assert set(asgi_flask_session.__dict__) >= {
         "FlaskSessionASGI", "Session", "Settings", "SessionError", "SettingsError", "BadCookie",
-        "UnwritableSession", "CookieTooLarge", "SessionWarning", "JSONTag", "TaggedJSONSerializer",
+        "UnwritableSession", "CookieTooLarge", "SessionWarning", "JSONTag", "BadRecord",
+        "SessionNotLoaded", "StoreUnavailable", "TaggedJSONSerializer",
     }  # fmt: skip

@@ -1,0 +1,171 @@
+"""Flask's side of a migration: a session interface with the rules, and the stores, of the ASGI side.
+
+It works under WSGI threads and workers, and where Flask is mounted in an ASGI app. Source: Flask 3.1's
+``SessionInterface``.
+"""
+
+import time
+from collections.abc import Awaitable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Unpack, cast
+from weakref import WeakKeyDictionary
+
+from flask import Flask
+from flask.sessions import SessionInterface
+from flask.wrappers import Request, Response
+from werkzeug.exceptions import ServiceUnavailable
+
+from ..asgi import Scope
+from ..background import background_loop
+from ..client_side import ClientSide
+from ..cookies import find_cookie
+from ..errors import SettingsError, StoreUnavailable
+from ..policy import CookieAction, needs_vary
+from ..revocation import unseen
+from ..session import Session
+from ..settings import FLASK_NAMES, Settings, SettingsFields
+from ..side import Clock, Side
+from ..unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT
+
+if TYPE_CHECKING:
+    from ..server_side import ServerSide
+
+
+class FlaskSessionInterface(SessionInterface):
+    """Flask's session in its signed cookie, or in a ``store``: ``app.session_interface = FlaskSessionInterface(...)``.
+
+    The app's own config is read (SECRET_KEY, SESSION_COOKIE_NAME, ...); *fields* of ``Settings`` count before it.
+    With a store, no update is lost between requests and no logout undone, whichever framework the others run in.
+    Raises SettingsError for settings that cannot work, at once or at the first request.
+    """
+
+    def __init__(self, *, clock: Clock = time.time, **fields: Unpack[SettingsFields]) -> None:
+        if fields.get("lazy"):
+            raise SettingsError("lazy sessions have to be awaited, which a Flask view cannot: leave lazy out here")
+        self._fields = fields
+        self._clock = clock
+        self._sides: WeakKeyDictionary[Flask, tuple[list[Any], ClientSide | ServerSide]] = WeakKeyDictionary()
+        Settings("checked before any app is there, with this in place of its secret", **fields)
+
+    def settings_of(self, app: Flask) -> Settings:
+        """Return the settings for *app*; raises SettingsError, also for an app without a SECRET_KEY."""
+        return Settings.from_mapping(app.config, **self._fields)
+
+    def open_session(self, app: Flask, request: Request) -> Session | None:  # type: ignore[override]  # a mapping with its attributes
+        if not app.secret_key:
+            return None  # Flask's null session, which says what to do
+        side = self._side(app)
+        cookies = request.environ.get("HTTP_COOKIE")
+        name = side.settings.cookie_name.encode("ascii")
+        value = find_cookie(cookies.encode("latin-1"), name) if cookies else None
+        scope = _scope(request.environ) if side.settings.migrate_from or side.settings.protection else {}
+        if isinstance(side, ClientSide):
+            session = side.open(value, scope)
+        else:
+            try:
+                session = background_loop.run(side.open(value, scope))
+            except StoreUnavailable:
+                if side.settings.on_store_error == "raise":
+                    raise
+                session = side.settings.session_class()
+                session._gone = session._down = True
+                request.routing_exception = ServiceUnavailable()  # in place of the view
+        if session.new or not self._is_refused(side, session):
+            return session
+        return side.revoked(session)
+
+    def save_session(self, app: Flask, session: Session, response: Response) -> None:  # type: ignore[override]  # as above
+        side = self._side(app)
+        if session._down:
+            _answer_unavailable(response)
+            return
+        try:
+            action, line = self._save(side, session)
+        except StoreUnavailable:
+            if side.settings.on_store_error == "raise":
+                raise
+            _answer_unavailable(response)
+            return
+        if line is not None:
+            response.headers.add("Set-Cookie", line.decode("latin-1"))
+        if needs_vary(side.settings, session.accessed, action):
+            response.vary.add("Cookie")
+
+    def _side(self, app: Flask) -> "ClientSide | ServerSide":
+        """Return what keeps the sessions of *app*, made anew where its config has changed."""
+        config = [app.config.get(name) for name in (*FLASK_NAMES, "APPLICATION_ROOT")]
+        known = self._sides.get(app)
+        if known is not None and known[0] == config:
+            return known[1]
+        settings = self.settings_of(app)
+        if settings.store is None:
+            side: Any = ClientSide(settings, self._clock)
+        else:
+            from ..server_side import ServerSide
+
+            side = ServerSide(settings, self._clock)
+            self._fields["store"] = side.store  # opened once, for whatever app and config
+        self._sides[app] = config, side
+        return cast("ClientSide | ServerSide", side)
+
+    def _is_refused(self, side: Side, session: Session) -> bool:
+        """Ask in this thread, where the app's context is; only what has to be awaited goes to the loop."""
+        is_revoked = side.settings.is_revoked
+        if is_revoked is None:
+            return False
+        with unseen(session):
+            answer = is_revoked(session, session.signed_at)
+            if isawaitable(answer):
+                answer = background_loop.run(_awaited(answer))
+        return bool(answer)
+
+    def _save(self, side: "ClientSide | ServerSide", session: Session) -> tuple[CookieAction, bytes | None]:
+        """Write what changed, and return what that does to the cookie; raises StoreUnavailable."""
+        if isinstance(side, ClientSide):
+            action = side.decide(session)
+            if action is CookieAction.SET and not side.changed(session) and self._is_refused(side, session):
+                action = CookieAction.KEEP
+        elif side.is_due(session) and not side.changed(session) and self._is_refused(side, session):
+            action = CookieAction.KEEP
+        else:
+            action = background_loop.run(side.save(session))
+        return action, None if action is CookieAction.KEEP else side.write(session, action)
+
+    def regenerate(self, session: Session) -> None:
+        """Give the session a new id when the response goes out, as Flask-Session's method of this name."""
+        session.regenerate()
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
+
+
+def _scope(environ: dict[str, Any]) -> Scope:
+    """Return what an ASGI server would say of the request."""
+    headers = [
+        (name[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    ]
+    return {
+        "type": "http",
+        "method": environ["REQUEST_METHOD"],
+        "scheme": environ["wsgi.url_scheme"],
+        "root_path": environ.get("SCRIPT_NAME", ""),
+        "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
+        "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
+        "headers": headers,
+        "client": (environ["REMOTE_ADDR"], int(environ.get("REMOTE_PORT", 0))) if "REMOTE_ADDR" in environ else None,
+    }
+
+
+def _answer_unavailable(response: Response) -> None:
+    """Turn whatever response the app has made into the 503 that an ASGI app would have given."""
+    if hasattr(response.response, "close"):
+        response.response.close()
+    response.direct_passthrough = False
+    response.headers.clear()
+    response.status_code = 503
+    response.set_data(UNAVAILABLE_TEXT)
+    for name, value in UNAVAILABLE_HEADERS:
+        response.headers[name.decode("ascii")] = value.decode("ascii")

@@ -1,0 +1,41 @@
+"""One event loop in a thread of its own, for callers that have none: the clients of a store live on a loop."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class BackgroundLoop:
+    """Runs coroutines for synchronous callers of any thread, all on one loop of this process.
+
+    The loop starts at the first call, and anew in a forked child, whose parent kept the thread.
+    """
+
+    _loop: asyncio.AbstractEventLoop | None
+
+    def __init__(self) -> None:
+        self._forget()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return what *coroutine* returns, and raise what it raises."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                Thread(target=self._loop.run_forever, name="asgi_flask_session", daemon=True).start()
+            return self._loop
+
+    def _forget(self) -> None:
+        self._lock = Lock()
+        self._loop = None
+
+
+background_loop = BackgroundLoop()
