@@ -18,6 +18,7 @@ from .side import Clock
 
 if TYPE_CHECKING:
     from .server_side import ServerSide
+    from .stored import StoredConnection
 
 # The messages after which an app is no more.
 _SHUT_DOWN = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"})
@@ -57,7 +58,9 @@ class FlaskSessionASGI:
         self.app = app
         self.settings = settings
         self._client = ClientSide(settings, clock)
-        self._server = None if settings.store is None else _server_side(settings, clock)
+        self._server = self._stored = None
+        if settings.store is not None:
+            self._server, self._stored = _server_side(settings, clock)
         self.store: Store | None = None if self._server is None else self._server.store
         self._cookie_name = settings.cookie_name.encode("ascii")
         self._scope_key = settings.scope_key
@@ -72,8 +75,8 @@ class FlaskSessionASGI:
         if value is _ASIDE:
             await self.app(scope, receive, send if self.store is self.settings.store else self._closing_store(send))
             return
-        if self._server is not None:
-            await self._serve_stored(self._server, value, scope, receive, send)
+        if self._stored is not None:
+            await self._stored(self._server, self._mark, scope, receive, send).serve(self.app, value)
             return
         session = self._client.open(value, scope)
         if self._is_revoked is not None and not session.new and await refuses(self._is_revoked, session):
@@ -120,13 +123,6 @@ class FlaskSessionASGI:
                 self._warn_if_late(session, scope, replaced=found is not inside)
         if not started and session._unsaved:
             self._warn_if_late(session, scope, replaced=False)  # a handshake that was refused without a response
-
-    async def _serve_stored(
-        self, server: "ServerSide", value: bytes | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        from .stored import StoredConnection  # with a store only
-
-        await StoredConnection(server, self._mark, scope, receive, send).serve(self.app, value)
 
     def _closing_store(self, send: Send) -> Send:
         """Return the *send* of a lifespan that closes a store of our own when the app has shut down."""
@@ -200,13 +196,14 @@ class FlaskSessionASGI:
         headers.append((b"set-cookie", line))
 
 
-def _server_side(settings: Settings, clock: Clock) -> "ServerSide":
-    """Return the server side for settings with a store; raises SettingsError."""
+def _server_side(settings: Settings, clock: Clock) -> tuple["ServerSide", type["StoredConnection"]]:
+    """Return the server side for settings with a store, and what serves its connections; raises SettingsError."""
     try:
         from .server_side import ServerSide
+        from .stored import StoredConnection
     except ImportError as error:
         raise SettingsError(f"a store needs {error.name}: pip install asgi-flask-session[memory]") from error
-    return ServerSide(settings, clock)
+    return ServerSide(settings, clock), StoredConnection
 
 
 def _excluder(exclude: tuple[str, ...] | Callable[[Scope], bool] | None) -> Callable[[Scope], bool] | None:

@@ -79,26 +79,28 @@ class ServerSide(Side):
         settings = self.settings
         session = unloaded(self._session_class) if settings.lazy else self._session_class()
         session._side = self
-        session._scope = scope
         session._format = settings.record_format
         session._carried = value is not None
         if settings.protection:
             session._address = client_address(scope, settings.trusted_proxies)
         if value and (session._address is not None or not settings.protection):
             session.sid = self.ids.read(value)
-        return session if settings.lazy else await self._load(session)
+        if settings.lazy:
+            session._scope = scope
+            return session
+        return await self._load(session, scope)
 
     async def load(self, session: Session) -> None:
         """Load a lazy session in place; raises StoreUnavailable."""
         if not is_unloaded(session):
             return
-        await self._load(session)
+        await self._load(session, session._scope)
         is_revoked = self.settings.is_revoked
         if is_revoked is not None and not session.new and await refuses(is_revoked, session):
             dict.clear(session)
             session.new, session.sid = True, None
 
-    async def _load(self, session: Session) -> Session:
+    async def _load(self, session: Session, scope: Scope) -> Session:
         record = await self._get(session.sid) if session.sid is not None else None
         data = self._opened(record, session) if record is not None else None
         if data is not None:
@@ -107,7 +109,7 @@ class ServerSide(Side):
             session._user = data.get(_USER)
         else:
             session.sid = None
-            data = self._migrated(session._scope)
+            data = self._migrated(scope)
             session.new, session.modified = data.new, data.modified
         if is_unloaded(session):
             fill(session, data)

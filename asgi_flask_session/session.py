@@ -51,7 +51,7 @@ class Session(dict[str, Any]):
 
     # Where it is kept, if that is a store.
     _side: "_Keeper | None" = None
-    _scope: Any = None  # of the request
+    _scope: Any = None  # of the request, for as long as it is lazy
     _sent = False  # the headers are out
     _stored: bytes | None = None  # its record, as the store had it when we last looked
     _base: bytes | None = None  # the record of what was loaded or saved here: what changes are told from
