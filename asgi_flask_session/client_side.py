@@ -119,6 +119,9 @@ class ClientSide(Side):
             carried=session._carried,
         )
 
+    def only_refreshes(self, session: Session) -> bool:
+        return not self.changed(session) and self.decide(session) is CookieAction.SET
+
     # Writing
 
     def write(self, session: Session, action: CookieAction) -> bytes:

@@ -75,7 +75,7 @@ class FlaskSessionASGI:
         if value is _ASIDE:
             await self.app(scope, receive, send if self.store is self.settings.store else self._closing_store(send))
             return
-        if self._stored is not None:
+        if self._stored is not None and self._server is not None:
             await self._stored(self._server, self._mark, scope, receive, send).serve(self.app, value)
             return
         session = self._client.open(value, scope)
@@ -99,8 +99,7 @@ class FlaskSessionASGI:
                 if type(inside) is dict:
                     inside = scope[key] = session  # so that what changes there from now on is noticed
             action = self._client.decide(session)
-            if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
-                # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
+            if self._is_revoked is not None and self._client.only_refreshes(session):
                 action = CookieAction.KEEP if await refuses(self._is_revoked, session) else action
             message = self._finish(session, message, action)
             written = True
@@ -112,6 +111,8 @@ class FlaskSessionASGI:
             await send(message)
             if inside is not MISSING:
                 scope[key] = inside
+            else:
+                del scope[key]
 
         scope[key] = scope[self._mark] = session
         try:

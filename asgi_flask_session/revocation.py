@@ -11,9 +11,9 @@ from .session import Session
 @contextmanager
 def unseen(session: Session) -> Iterator[None]:
     """Let the application look at a session without that being an access by the response."""
-    accessed, lent = session.accessed, session._lent
+    seen, lent = session._seen, session._lent
     yield
-    session.accessed, session._lent = accessed or session.modified, lent
+    session._seen, session._lent = seen or session.modified, lent
 
 
 async def refuses(is_revoked: Callable[..., Any], session: Session) -> bool:

@@ -11,9 +11,10 @@ none.
 
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from math import floor
 from random import uniform
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from anyio import CancelScope, current_time, sleep
 
@@ -31,7 +32,7 @@ from .records import Records
 from .revocation import refuses
 from .session import Session, plain
 from .settings import Settings
-from .side import Clock, Side
+from .side import OF_THE_DATA, OF_THE_REQUEST, Clock, Side
 from .stores.base import open_store
 
 T = TypeVar("T")
@@ -47,6 +48,14 @@ _PERMANENT = "_permanent"
 _TRIES = 500  # of one write, each after another request was faster: fifty at once need up to fifty
 _LONGEST_WAIT = 0.05  # seconds between two of them
 _RENEWED = 10_000  # records of which is remembered when they were last renewed
+
+
+class _Change(NamedTuple):
+    """What a request makes of a record, as it stood when it was to be written."""
+
+    ours: dict[str, Any]
+    text: bytes  # of ours
+    hard: bool = False  # nothing of the record stays but ours
 
 
 class ServerSide(Side):
@@ -94,11 +103,19 @@ class ServerSide(Side):
         """Load a lazy session in place; raises StoreUnavailable."""
         if not is_unloaded(session):
             return
-        await self._load(session, session._scope)
+        # Apart from the session, so that nobody sees it before it is known to be good.
+        loaded = self._session_class()
+        for name in (*OF_THE_REQUEST, "sid"):
+            setattr(loaded, name, getattr(session, name))
+        await self._load(loaded, session._scope)
         is_revoked = self.settings.is_revoked
-        if is_revoked is not None and not session.new and await refuses(is_revoked, session):
-            dict.clear(session)
-            session.new, session.sid = True, None
+        if is_revoked is not None and not loaded.new and await refuses(is_revoked, loaded):
+            loaded = self.revoked(loaded)
+        if is_unloaded(session):  # no other task of the request was faster
+            for name in (*OF_THE_DATA, "modified"):
+                setattr(session, name, getattr(loaded, name))
+            session._scope = None
+            fill(session, loaded)
 
     async def _load(self, session: Session, scope: Scope) -> Session:
         record = await self._get(session.sid) if session.sid is not None else None
@@ -111,26 +128,27 @@ class ServerSide(Side):
             session.sid = None
             data = self._migrated(scope)
             session.new, session.modified = data.new, data.modified
-        if is_unloaded(session):
-            fill(session, data)
-        else:
-            dict.update(session, data)
+        dict.update(session, data)
         return session
 
     def _opened(self, record: bytes, session: Session) -> dict[str, Any] | None:
-        """Return what a record gives this request; None for a damaged, an ended or a foreign one."""
+        """Return what a record gives this request; None for one that is damaged, over, ended or another's."""
         try:
-            data, session._format = self._records.loads(record)
+            data, form = self._records.loads(record)
         except BadRecord as error:
             warn_once("damaged", "a record in the store is no session: %s. Its visitor gets a new one", error)
             return None
         if self.settings.protection and data.pop(_ADDRESS, session._address) != session._address:
             return None  # the record stays: to delete it would let a thief log its owner out
+        began = None
         if self._absolute_lifetime is not None:
-            session._began = self._take_beginning(data)
-            if session._began is not None and self._is_over(session._began):
+            began = self._take_beginning(data)
+            if began is not None and self._is_over(began):
                 return None
-        return data or None
+        if not data:
+            return None
+        session._format, session._began = form, began
+        return data
 
     # Writing
 
@@ -141,44 +159,58 @@ class ServerSide(Side):
         """
         if is_unloaded(session) or session._gone:
             return CookieAction.KEEP
-        action = await self._save(session)
-        session._unsaved = False
-        if action is not CookieAction.KEEP:
-            session._owed = action
-        return session._owed or CookieAction.KEEP
+        if not (session.modified or session._lent or dict.get(session, _PERMANENT)):
+            return CookieAction.KEEP  # what most requests come to
+        changed = self._changed_since(session)
+        refresh = not changed and self._is_due(session)
+        if refresh and self._absolute_lifetime is not None and session._began is None:
+            changed = True  # so that its record says from now on when it began
+        if changed:
+            action = await self._write_change(session)
+        elif refresh:
+            action = await self._renew(session)
+        else:
+            return session._owed or CookieAction.KEEP
+        session._owed = None if action is CookieAction.KEEP else action
+        return action
 
     async def save_now(self, session: Session) -> None:
         """Do ``session.save()``."""
         await self.save(session)
 
-    async def _save(self, session: Session) -> CookieAction:
-        if not (session.modified or session._lent or dict.get(session, _PERMANENT)):
-            return CookieAction.KEEP  # what most requests come to
-        changed = self._changed_since(session)
-        refresh = not changed and self.is_due(session)
-        if refresh and self._absolute_lifetime is not None and session._began is None:
-            changed = True  # so that its record says from now on when it began
-        empty = dict.__len__(session) <= dict.__contains__(session, _PERMANENT)
-        action = cookie_action(empty=empty, changed=changed, refresh=refresh, carried=session._carried)
-        if changed and empty:
-            await self._end(session)
-        elif changed:
-            return await self._begin(session) if session.sid is None else await self._update(session, session.sid)
-        elif action is CookieAction.SET:
-            return await self._renew(session)
-        return action
+    def only_refreshes(self, session: Session) -> bool:
+        return self._is_due(session) and not self.changed(session)
 
     def _changed_since(self, session: Session) -> bool:
         """Say whether there is a change that no save has written yet."""
+        if session._sent:
+            return self.left_behind(session)
         if session._owed is None:
             return self.changed(session)
         return self.left_behind(session) or (session.modified and not self.settings.detect_nested)
 
-    def is_due(self, session: Session) -> bool:
+    def _is_due(self, session: Session) -> bool:
         """Say whether the session, if it did not change, gets a new lifetime in the store and in the browser."""
         if session.sid is None or session._sent or session._owed is not None or not dict.get(session, _PERMANENT):
             return False
         return refresh_due(self.settings, age=int(self.clock()) - self._renewed.get(session.sid, 0))
+
+    async def _write_change(self, session: Session) -> CookieAction:
+        """Write what the session is now; what a task of the same request changes meanwhile is for the next save."""
+        marks = session._unsaved, session._renew, session._cleared
+        empty = dict.__len__(session) <= dict.__contains__(session, _PERMANENT)
+        hard = session._cleared  # whatever others have put into it has to go as well
+        session._unsaved = session._renew = session._cleared = False
+        try:
+            if empty and (hard or session.sid is None):
+                await self._end(session)
+                return _ended(session)
+            if session.sid is None:
+                return await self._begin(session)
+            return await self._update(session, session.sid, renew=marks[1], hard=hard)
+        except BaseException:
+            session._unsaved, session._renew, session._cleared = True, *marks[1:]
+            raise
 
     async def _begin(self, session: Session) -> CookieAction:
         """Make the record of a session that has none."""
@@ -193,65 +225,71 @@ class ServerSide(Side):
                 "protection is on, and the address of a client is not known: it gets no session. Behind proxies set"
                 " trusted_proxies to their number",
             )
+            session._gone = True
             return CookieAction.KEEP
         self._make_permanent(session)
+        ours = plain(session)
         record = self._text(session)
-        self._wrote(session, await self._create(record, self._ttl), record, record)
+        self._wrote(session, await self._create(record, self._ttl), record, _Change(ours, record), ours)
         return CookieAction.SET
 
-    async def _update(self, session: Session, sid: str) -> CookieAction:
+    async def _update(self, session: Session, sid: str, *, renew: bool, hard: bool) -> CookieAction:
         """Write a session in place of its record, and under a new id where that is due."""
-        ours = plain(session)
+        change = _Change(plain(session), self._text(session), hard)
+        renews = self._needs_new_id(session, change, renew=renew)
         old = self._prefix + sid
-        renews = self._needs_new_id(session, ours)
         new: tuple[str, bytes] | None = None  # an id and its record
-        stored, data = session._stored, ours
+        stored, data = session._stored, change.ours
         if stored is None or stored is not session._base:  # there is more in the record than was loaded
-            stored, data = await self._merged(session, sid, ours)
+            stored, data = await self._merged(session, sid, change)
         for tries in range(_TRIES):
             if stored is None:
-                if new is not None:
-                    await self._call(self.store.delete(self._prefix + new[0]))
+                await self._take_back(new)
                 return self._lost(session)
-            if not data:
-                await self._end(session)
-                return CookieAction.DELETE if session._carried else CookieAction.KEEP
-            record = self._dumps(self._with_own_keys(dict(data), session), session)
-            if renews:
-                new = await self._prepare(new, record)
-            if await self._call(
-                self.store.replace(old, ENDED, _BRIEFLY, stored)
-                if renews
-                else self.store.replace(old, record, self._ttl, stored)
-            ):
-                if new is not None:
-                    await self._call(self.store.touch(self._prefix + new[0], self._ttl))
-                    await self._call(self.store.delete(old))
-                self._wrote(session, new[0] if new else sid, record, record if data is ours else self._text(session))
-                return CookieAction.SET
+            if data.keys() <= {_PERMANENT}:  # whatever was in it is gone
+                if await self._call(self.store.replace(old, ENDED, _BRIEFLY, stored)):
+                    await self._take_back(new)
+                    await self._end(session)
+                    return _ended(session)
+            else:
+                record = change.text
+                if data is not change.ours:
+                    record = self._dumps(self._with_own_keys(dict(data), session), session)
+                if renews:
+                    new = await self._prepare(new, record)
+                if await self._call(
+                    self.store.replace(old, ENDED, _BRIEFLY, stored)
+                    if renews
+                    else self.store.replace(old, record, self._ttl, stored)
+                ):
+                    if new is not None:
+                        await self._put_in_place(old, new[0])
+                    self._wrote(session, new[0] if new else sid, record, change, data)
+                    return CookieAction.SET
             await self._let_others_write(tries)
-            stored, data = await self._merged(session, sid, ours)
+            stored, data = await self._merged(session, sid, change)
         raise StoreUnavailable(f"other requests changed a session {_TRIES} times while it was to be written")
 
-    async def _merged(self, session: Session, sid: str, ours: dict[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
-        """Return the record that is there now, None if it is gone, and what ours and its data make together."""
+    async def _merged(self, session: Session, sid: str, change: "_Change") -> tuple[bytes | None, dict[str, Any]]:
+        """Return the record that is there now, None if it is gone, and what our change makes of its data."""
         stored = await self._get(sid)
         if stored is None:
             return None, {}
         try:
-            theirs, session._format = self._records.loads(stored)
+            theirs, form = self._records.loads(stored)
         except BadRecord:
             return None, {}
         if not theirs:
             return None, {}  # it has ended
-        if session._cleared:
-            return stored, ours
+        session._format = form
+        if change.hard:
+            return stored, change.ours
         base = {} if session._base is None else self._data(session._base)
-        return stored, merge(base, self._without_own_keys(theirs), ours, self._same(session))
+        return stored, merge(base, self._without_own_keys(theirs), change.ours, self._same(session))
 
-    def _needs_new_id(self, session: Session, ours: dict[str, Any]) -> bool:
+    def _needs_new_id(self, session: Session, change: "_Change", *, renew: bool) -> bool:
         """Say whether the old id must die: it was asked for, all data went, or another user is logged in."""
-        if not (session._renew or session._cleared or ours.get(_USER) != session._user):
+        if not (renew or change.hard or change.ours.get(_USER) != session._user):
             return False
         if session._sent:
             warn_once(
@@ -259,18 +297,30 @@ class ServerSide(Side):
             )
         return not session._sent
 
-    async def _prepare(self, new: tuple[str, bytes] | None, record: bytes) -> tuple[str, bytes]:
-        """Have *record* under a new id, for a brief time: nobody knows the id yet."""
-        if new is None:
-            return await self._create(record, _BRIEFLY), record
-        await self._call(self.store.replace(self._prefix + new[0], record, _BRIEFLY, new[1]))
-        return new[0], record
-
     async def _create(self, record: bytes, ttl: int) -> str:
         sid = self.ids.new()
         if not await self._call(self.store.create(self._prefix + sid, record, ttl)):
             raise StoreUnavailable("the store has a record under an id that was made just now")
         return sid
+
+    async def _prepare(self, new: tuple[str, bytes] | None, record: bytes) -> tuple[str, bytes]:
+        """Have *record* under a new id, for a brief time: nobody knows the id yet."""
+        if new is None:
+            return await self._create(record, _BRIEFLY), record
+        if not await self._call(self.store.replace(self._prefix + new[0], record, _BRIEFLY, new[1])):
+            raise StoreUnavailable("the store lost a record that was made just now")
+        return new[0], record
+
+    async def _put_in_place(self, old: str, sid: str) -> None:
+        """Give the new record its lifetime, now that the old id is dead."""
+        if not await self._call(self.store.touch(self._prefix + sid, self._ttl)):
+            raise StoreUnavailable("the store lost a record that was made just now")
+        with suppress(StoreUnavailable):  # what is left of the old one is empty, and ends by itself
+            await self._call(self.store.delete(old))
+
+    async def _take_back(self, new: tuple[str, bytes] | None) -> None:
+        if new is not None:
+            await self._call(self.store.delete(self._prefix + new[0]))
 
     async def _let_others_write(self, tries: int) -> None:
         with CancelScope(shield=True):  # what has begun is finished, though the client be gone
@@ -279,28 +329,28 @@ class ServerSide(Side):
     async def _renew(self, session: Session) -> CookieAction:
         sid = session.sid or ""
         if not await self._call(self.store.touch(self._prefix + sid, self._ttl)):
-            return self._lost(session)
+            session._gone = True  # a logout was faster, and nothing of this request is lost by it
+            return CookieAction.KEEP
         self._remember_renewal(sid)
         return CookieAction.SET
 
     async def _end(self, session: Session) -> None:
         if session.sid is not None:
             await self._call(self.store.delete(self._prefix + session.sid))
-        session.sid = session._stored = session._base = session._owed = None
+        session.sid = session._stored = session._base = session._user = None
 
     def _lost(self, session: Session) -> CookieAction:
         """Let a session be whose record another request took away, or whose time was over."""
         warn_once("gone", "a session ended while a request was changing it: the change is dropped, as a logout demands")
         session._gone = True
-        session._owed = None
         return CookieAction.KEEP
 
-    def _wrote(self, session: Session, sid: str, record: bytes, base: bytes) -> None:
+    def _wrote(self, session: Session, sid: str, record: bytes, change: "_Change", data: dict[str, Any]) -> None:
         session.sid = sid
         session._stored = record
-        session._base = base
-        session._user = dict.get(session, _USER)
-        session._renew = session._cleared = False
+        session._base = record if data is change.ours else change.text
+        session._user = change.ours.get(_USER)
+        session._lasts = bool(data.get(_PERMANENT))
         self._remember_renewal(sid)
 
     def _remember_renewal(self, sid: str) -> None:
@@ -312,33 +362,38 @@ class ServerSide(Side):
     # With another writer, and the cookie
 
     async def follow(self, session: Session, line: bytes) -> bool:
-        """Say whether the session is still ours to write where an app inside has set its cookie by *line*.
+        """Say whether our cookie is to go out in place of the one that an app inside has set by *line*.
 
-        If that app ended the session, our changes go with it; if it goes on under another id, they are added to
+        If that app ended the session, our changes go with it. If it goes on under another id, they are added to
         the record of that id.
         """
         value = set_cookie_value(line)
         if not value or is_deletion(line, self.clock()):
+            await self._end(session)  # whoever takes the cookie away wants no session, wherever it is kept
             session._gone = True
             return False
         sid = self.ids.read(value)
-        if sid is not None and sid == session.sid:
-            await self.save(session)
-            return session.sid != sid  # it got a new one now, or has ended
-        if self._changed_since(session):
-            if sid is None:
+        if sid is None:
+            if self._changed_since(session):
                 warn_once("no id", "an app inside sets our cookie to what is no id: the change made here is dropped")
-                return False
-            session.sid, session._stored, session._renew, session._cleared = sid, None, False, False
-            session._user = dict.get(session, _USER)
-            await self.save(session)
-        return False
+            session._gone = True
+            return False
+        if sid != session.sid:
+            if session.new and session.sid is not None:  # an early save has begun a session of our own
+                await self._call(self.store.delete(self._prefix + session.sid))
+                session._base, session._unsaved = None, True
+            session.sid, session._stored, session._owed = sid, None, None
+            session._user = dict.get(session, _USER)  # the id is new: whatever changed, it need not change again
+            session._renew = False
+        await self.save(session)
+        return session.sid != sid  # it has got another one now, or has ended
 
     def write(self, session: Session, action: CookieAction) -> bytes:
         """Spell the Set-Cookie line for an action that is not KEEP."""
         if action is CookieAction.DELETE or session.sid is None:
             return self.set_cookie.delete()
-        expires = floor(self.clock() + self._permanent_lifetime) if dict.get(session, _PERMANENT) else None
+        lasts = session._lasts or dict.get(session, _PERMANENT)
+        expires = floor(self.clock() + self._permanent_lifetime) if lasts else None
         return self.set_cookie.set(self.ids.spell(session.sid), expires)
 
     # The store
@@ -397,3 +452,7 @@ class ServerSide(Side):
         if data and self.settings.protection:
             data[_ADDRESS] = session._address
         return data
+
+
+def _ended(session: Session) -> CookieAction:
+    return cookie_action(empty=True, changed=True, refresh=False, carried=session._carried)

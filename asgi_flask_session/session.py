@@ -38,7 +38,6 @@ class Session(dict[str, Any]):
     """
 
     modified = False
-    accessed = False
     new = True
     sid: str | None = None
 
@@ -53,16 +52,20 @@ class Session(dict[str, Any]):
     _side: "_Keeper | None" = None
     _scope: Any = None  # of the request, for as long as it is lazy
     _sent = False  # the headers are out
+    _outside = False  # FlaskSessionASGI writes it, not the framework's own interface
     _stored: bytes | None = None  # its record, as the store had it when we last looked
     _base: bytes | None = None  # the record of what was loaded or saved here: what changes are told from
     _format: Any = "tagged"  # of its record
     _user: Any = None  # who Flask-Login said was logged in when the record was written
     _address: str | None = None  # of the client, where the session is bound to it
+    _lasts = False  # its record says that it outlives the browser
     _owed: Any = None  # what an early save owes to the cookie
     _down = False  # the store could not be asked
     _gone = False  # deleted or replaced by another request: nothing of it is written any more
 
     # What the app did with it.
+    _seen = False  # read or changed, as its own methods noticed
+    _said = False  # accessed, as somebody set the attribute
     _renew = False  # a new id is asked for
     _cleared = False  # all that was in it is to go, also what others put there meanwhile
     _lent = False  # a value that can be changed in place was handed out, or put in
@@ -88,11 +91,21 @@ class Session(dict[str, Any]):
 
     def mark_accessed(self) -> None:
         """Say that the response depends on the session, where it was read unseen."""
-        self.accessed = True
+        self._seen = True
+
+    @property
+    def accessed(self) -> bool:
+        """Whether the session was read or changed, or somebody said so."""
+        return self._seen or self._said
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        self._said = bool(value)
+        self._seen = self._seen and self._said
 
     def mark_modified(self) -> None:
         """Say that the session changed, where it was changed unseen."""
-        self.modified = self.accessed = self._unsaved = True
+        self.modified = self._seen = self._unsaved = True
 
     def regenerate(self) -> None:
         """Ask for a new session id, with the data kept and the old id dead by the time the response starts.
@@ -123,21 +136,21 @@ class Session(dict[str, Any]):
     # Reading. What is handed out and could be changed in place is remembered in _lent.
 
     def __getitem__(self, key: str, /) -> Any:
-        self.accessed = True
+        self._seen = True
         value = dict.__getitem__(self, key)
         if type(value) not in _IMMUTABLE:
             self._lent = True
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
-        self.accessed = True
+        self._seen = True
         value = dict.get(self, key, default)
         if type(value) not in _IMMUTABLE:
             self._lent = True
         return value
 
     def _lend(self) -> None:
-        self.accessed = self._lent = True
+        self._seen = self._lent = True
 
     def values(self) -> ValuesView[Any]:  # type: ignore[override]  # typeshed names dict's own view class, which nobody can name
         self._lend()
@@ -148,7 +161,7 @@ class Session(dict[str, Any]):
         return dict.items(self)
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # as above
-        self.accessed = True
+        self._seen = True
         return dict.keys(self)
 
     def copy(self) -> dict[str, Any]:
@@ -162,33 +175,33 @@ class Session(dict[str, Any]):
         return other | self.copy()
 
     def __contains__(self, key: object, /) -> bool:
-        self.accessed = True
+        self._seen = True
         return dict.__contains__(self, key)
 
     def __len__(self) -> int:
-        self.accessed = True
+        self._seen = True
         return dict.__len__(self)
 
     def __iter__(self) -> Iterator[str]:
-        self.accessed = True
+        self._seen = True
         return dict.__iter__(self)
 
     def __reversed__(self) -> Iterator[str]:
-        self.accessed = True
+        self._seen = True
         return dict.__reversed__(self)
 
     def __eq__(self, other: object, /) -> bool:
-        self.accessed = True
+        self._seen = True
         return dict.__eq__(self, other)
 
     def __ne__(self, other: object, /) -> bool:
-        self.accessed = True
+        self._seen = True
         return dict.__ne__(self, other)
 
     __hash__ = None  # as every dict
 
     def __repr__(self) -> str:
-        self.accessed = True
+        self._seen = True
         return dict.__repr__(self)
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
@@ -199,7 +212,7 @@ class Session(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any, /) -> None:
         dict.__setitem__(self, key, value)
-        self.modified = self.accessed = self._unsaved = True
+        self.modified = self._seen = self._unsaved = True
         if type(value) not in _IMMUTABLE:
             self._lent = True
 
@@ -213,13 +226,13 @@ class Session(dict[str, Any]):
         self.mark_modified()
 
     def pop(self, key: str, default: Any = _MISSING) -> Any:
-        self.accessed = True
+        self._seen = True
         if dict.__contains__(self, key):
             self.mark_modified()
         return dict.pop(self, key) if default is _MISSING else dict.pop(self, key, default)
 
     def popitem(self) -> tuple[str, Any]:
-        self.accessed = True
+        self._seen = True
         item = dict.popitem(self)
         self.mark_modified()
         return item

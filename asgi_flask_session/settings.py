@@ -34,8 +34,8 @@ def sha1(data: bytes = b"") -> Any:
     return hashlib.sha1(data)  # noqa: S324  # Flask's choice; within HMAC its collisions do not matter
 
 
-class SettingsFields(TypedDict, total=False):
-    """The fields of ``Settings``, but the secret, as they are given: wider than what is kept of them."""
+class FieldsButStore(TypedDict, total=False):
+    """The fields of ``Settings``, but the secret and the store, as they are given: wider than what is kept."""
 
     secret_fallbacks: Iterable[Any]
     cookie_name: str
@@ -65,7 +65,6 @@ class SettingsFields(TypedDict, total=False):
     remember: int
     session_class: type[Session]
     permanent: bool
-    store: Store | str | None
     lazy: bool
     on_store_error: Literal["503", "raise"]
     store_timeout: Seconds
@@ -75,6 +74,12 @@ class SettingsFields(TypedDict, total=False):
     id_bytes: int
     protection: bool
     trusted_proxies: int
+
+
+class SettingsFields(FieldsButStore, total=False):
+    """The fields of ``Settings``, but the secret."""
+
+    store: Store | str | None
 
 
 _FLASKS_SERIALIZER = TaggedJSONSerializer()

@@ -15,10 +15,11 @@ _BEGAN = "_began"
 _LATEST = 2**63  # seconds; a beginning beyond is rubbish
 
 # What does not depend on the data: kept when other data, or none, takes its place.
-_OF_THE_REQUEST = ("_carried", "_side", "_scope", "_format", "_address", "_sent")
+OF_THE_REQUEST = ("_carried", "_side", "_scope", "_format", "_address", "_sent")
 # What becomes of the data: kept too when the data is replaced by the app.
-_OF_THE_DATA = (
+OF_THE_DATA = (
     "new", "sid", "_signed", "_began", "_last", "_refused", "_stored", "_base", "_user", "_owed", "_gone", "_renew",
+    "_lasts",
 )  # fmt: skip
 
 Clock = Callable[[], float]
@@ -51,12 +52,20 @@ class Side(ABC):
     def write(self, session: Session, action: CookieAction) -> bytes:
         """Spell the Set-Cookie line for an action that is not KEEP."""
 
+    @abstractmethod
+    def only_refreshes(self, session: Session) -> bool:
+        """Say whether the session did not change, and would be sent again only to live on.
+
+        Whoever revokes sessions is asked once more then: the user of a slow request may have logged out everywhere
+        since it came.
+        """
+
     # Beginning and end
 
     def revoked(self, session: Session) -> Session:
         """Return the empty session that takes the place of one that is no longer good."""
         empty = self._session_class()
-        for name in _OF_THE_REQUEST:
+        for name in OF_THE_REQUEST:
             setattr(empty, name, getattr(session, name))
         empty._refused = self._came(session)
         return empty
@@ -64,7 +73,7 @@ class Side(ABC):
     def replaced(self, session: Session, data: Mapping[str, Any]) -> Session:
         """Return a changed session of the same request, with *data* in place of its own."""
         replacement = self._session_class(plain(data))
-        for name in (*_OF_THE_REQUEST, *_OF_THE_DATA):
+        for name in (*OF_THE_REQUEST, *OF_THE_DATA):
             setattr(replacement, name, getattr(session, name))
         replacement.mark_modified()
         replacement._lent = True  # whoever put it there may still hold what is in it

@@ -25,32 +25,36 @@ class StoredConnection:
         self._key, self._mark = server.settings.scope_key, mark
         self._scope, self._receive, self._send = scope, receive, send
         self._outside = scope.get(self._key, MISSING)
-        self._started = self._written = self._refused = False
+        self._started = self._refused = False
 
     async def serve(self, app: ASGIApp, value: bytes | None) -> None:
         """Run the app with the session that cookie *value* leads to."""
+        scope, key = self._scope, self._key
         try:
             self.session = await self._open(value)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if self.settings.on_store_error == "raise":
                 raise
-            if self._scope["type"] == "websocket":
+            if scope["type"] == "websocket":
                 await self._receive()  # the handshake has to be heard before it is answered
-            await answer_unavailable(self._scope, self._send)
+            await self._refuse(error)
             return
-        scope, key = self._scope, self._key
-        scope[key] = scope[self._mark] = self.session
-        try:
-            # A coroutine function, since asgiref asks whether it is one.
-            async def send(message: Message) -> None:
-                await self._send_with_session(message)
+        scope[key] = scope[self._mark] = self._found = self.session
 
+        # A coroutine function, since asgiref asks whether it is one.
+        async def send(message: Message) -> None:
+            await self._send_with_session(message)
+
+        try:
             await app(scope, self._receive, send)
+        except StoreUnavailable as error:  # out of session.load() or session.save()
+            if self.settings.on_store_error == "raise" or self._started:
+                raise
+            await self._refuse(error)
         finally:
-            self._look()
-            leave(scope, key, self._mark, self._outside)
-            if self._written or (scope["type"] == "websocket" and not self._refused):
+            if (self._started or scope["type"] == "websocket") and not self._refused:
                 await self._save_late()
+            leave(scope, key, self._mark, self._outside)
 
     async def _open(self, value: bytes | None) -> Session:
         session = await self.server.open(value, self._scope)
@@ -59,13 +63,18 @@ class StoredConnection:
             return self.server.revoked(session)
         return session
 
-    def _look(self) -> Any:
-        """See which session the app has left in the scope, and return what lies there."""
+    async def _look(self) -> Any:
+        """See which session the app has left in the scope, and return what is to lie there from now on."""
         found = self._scope.get(self._key, MISSING)
+        if found is self._outside:  # what lies outside is no opinion of the app's
+            found = MISSING
+        if found is MISSING or found is self._found:
+            return found
+        await self.server.load(self.session)  # a lazy one: only what is known can be replaced
         self.session = current_session(self.server, self.session, found)
-        if type(found) is dict and found is not self._outside:
-            found = self._scope[self._key] = self.session  # so that what changes there from now on is noticed
-        return found
+        # What changes in a plain dict is noticed only if it is a session; any other thing is taken as it was now.
+        self._found = self.session if type(found) is dict else found
+        return self._found
 
     async def _send_with_session(self, message: Message) -> None:
         if self._started or message["type"] not in CARRIES_HEADERS:
@@ -73,24 +82,30 @@ class StoredConnection:
                 await self._send(message)
             return
         self._started = True
-        inside = self._look()
+        scope, key = self._scope, self._key
         try:
+            inside = await self._look()
             message = await self._finish(message)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if self.settings.on_store_error == "raise":
                 raise
-            self._refused = True
-            await answer_unavailable(self._scope, self._send)
+            await self._refuse(error)
             return
-        self._written = self.session._sent = True
-        if self._outside is MISSING:
-            await self._send(message)
-            return
+        self.session._sent = True
         # A middleware outside of us, with a session of its own under this key, looks for that now.
-        self._scope[self._key] = self._outside
+        if self._outside is not MISSING:
+            scope[key] = self._outside
         await self._send(message)
         if inside is not MISSING:
-            self._scope[self._key] = inside
+            scope[key] = inside
+        elif self._outside is not MISSING:
+            del scope[key]
+
+    async def _refuse(self, error: StoreUnavailable) -> None:
+        """Answer in the app's place; what it sends from now on goes nowhere."""
+        self._started = self._refused = True
+        logger.error("the session store is not available: %s", error)
+        await answer_unavailable(self._scope, self._send)
 
     async def _finish(self, message: Message) -> Message:
         """Save the session, and return the message with the headers that it owes."""
@@ -99,7 +114,7 @@ class StoredConnection:
         theirs = server.set_cookie.among(headers)
         if theirs and not await server.follow(session, theirs[-1][1]):
             action = CookieAction.KEEP  # their cookie is the one
-        elif server.is_due(session) and await self._forbids_refresh():
+        elif server.only_refreshes(session) and await self._forbids_refresh():
             action = CookieAction.KEEP
         else:
             action = await server.save(session)
@@ -112,16 +127,14 @@ class StoredConnection:
         return {**message, "headers": headers}
 
     async def _forbids_refresh(self) -> bool:
-        """Ask once more before a mere refresh: the user of a slow request may have logged out everywhere meanwhile."""
         is_revoked = self.settings.is_revoked
-        return (
-            is_revoked is not None and not self.server.changed(self.session) and await refuses(is_revoked, self.session)
-        )
+        return is_revoked is not None and await refuses(is_revoked, self.session)
 
     async def _save_late(self) -> None:
         """Save what changed where no headers can tell of it."""
-        self.session._sent = True
         try:
+            await self._look()
+            self.session._sent = True
             await self.server.save(self.session)
         except (StoreUnavailable, UnwritableSession) as error:
             logger.error("a change made after the headers went out could not be saved: %s", error)

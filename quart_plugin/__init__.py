@@ -1,1 +1,3 @@
-"""Flask's session in Quart: the place of the plugin, which this release does not hold yet."""
+"""Flask's session in Quart: ``app.session_interface = FlaskSessionInterface()``."""
+
+from .interface import FlaskSessionInterface as FlaskSessionInterface

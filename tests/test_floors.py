@@ -15,7 +15,7 @@ FLOORS = [
     ["errors", "asgi", "logs", "dates"],
     ["tagged_json", "payload", "cookies", "settings", "session", "models", "checks", "addresses"],
     ["signing", "policy", "merge", "ids", "records", "lazy"],
-    ["stores/__init__", "stores/base", "stores/memory"],
+    sorted(f"stores/{path.stem}" for path in (PACKAGE / "stores").glob("*.py")),
     ["side", "revocation", "client_side", "server_side"],
     ["unavailable", "scopes", "stored", "middleware", "background"],
     ["__init__", "adapters/__init__", "adapters/flask"],

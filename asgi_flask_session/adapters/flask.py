@@ -121,12 +121,10 @@ class FlaskSessionInterface(SessionInterface):
 
     def _save(self, side: "ClientSide | ServerSide", session: Session) -> tuple[CookieAction, bytes | None]:
         """Write what changed, and return what that does to the cookie; raises StoreUnavailable."""
-        if isinstance(side, ClientSide):
-            action = side.decide(session)
-            if action is CookieAction.SET and not side.changed(session) and self._is_refused(side, session):
-                action = CookieAction.KEEP
-        elif side.is_due(session) and not side.changed(session) and self._is_refused(side, session):
+        if side.only_refreshes(session) and self._is_refused(side, session):
             action = CookieAction.KEEP
+        elif isinstance(side, ClientSide):
+            action = side.decide(session)
         else:
             action = background_loop.run(side.save(session))
         return action, None if action is CookieAction.KEEP else side.write(session, action)

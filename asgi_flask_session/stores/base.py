@@ -24,7 +24,7 @@ _BY_SCHEME = {
     "mongodb": ("mongodb", "MongoDBStore", "mongodb"),
     "mongodb+srv": ("mongodb", "MongoDBStore", "mongodb"),
 }
-_WITH_DRIVER = ("sqlalchemy", "SQLAlchemyStore", "sqlalchemy")  # any other scheme with a driver behind a plus
+_EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}  # of any other scheme with a driver
 
 DEFAULT_TIMEOUT = timedelta(seconds=2)
 
@@ -36,18 +36,24 @@ def open_store(url: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> Store:
     whose client library is not installed.
     """
     scheme, colon, _ = url.partition(":")
-    found = _BY_SCHEME.get(scheme) or (_WITH_DRIVER if "+" in scheme else None)
-    if found is None or not colon:
+    scheme = scheme.lower() if colon else ""
+    dialect, driver, _ = scheme.partition("+")
+    if scheme in _BY_SCHEME:
+        module, name, extra = _BY_SCHEME[scheme]
+    elif driver:
+        module, name, extra = "sqlalchemy", "SQLAlchemyStore", _EXTRAS.get(dialect, "sqlalchemy")
+    else:
         raise SettingsError(
-            f"store is a URL with the scheme {scheme if colon else ''!r}: write one of {', '.join(_BY_SCHEME)}, or a"
-            " URL with a driver of SQLAlchemy, such as 'postgresql+asyncpg://user@host/database'"
+            f"store is a URL with the scheme {scheme!r}: write one of {', '.join(_BY_SCHEME)}, or a URL with a driver"
+            " of SQLAlchemy, such as 'postgresql+asyncpg://user@host/database'"
         )
-    module, name, extra = found
     try:
         store_class = getattr(import_module(f"asgi_flask_session.stores.{module}"), name)
         return store_class.from_url(url, timeout=timeout)  # type: ignore[no-any-return]  # they are BaseStores
     except ImportError as error:
-        raise SettingsError(f"store={scheme}: needs {error.name}: pip install asgi-flask-session[{extra}]") from error
+        raise SettingsError(
+            f"a store of {scheme}: needs {error.name or error}: pip install asgi-flask-session[{extra}]"
+        ) from error
 
 
 class Unavailable:
