@@ -125,6 +125,8 @@ class SetCookie:
 
     def among(self, headers: list[Header]) -> list[Header]:
         """Return the headers that set or delete this very cookie: of this name, domain and path (RFC 6265, 5.3)."""
+        if not headers:
+            return headers
         return [header for header in headers if header[0].lower() == b"set-cookie" and self._is_set_by(header[1])]
 
     def _is_set_by(self, line: bytes) -> bool:

@@ -9,6 +9,7 @@ then the old one's deletion. Whatever fails on the way, there is one id that a b
 none.
 """
 
+import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -16,7 +17,7 @@ from math import floor
 from random import uniform
 from typing import Any, NamedTuple, TypeVar
 
-from anyio import CancelScope, current_time, sleep
+from anyio import CancelScope, current_time, fail_after, sleep
 
 from .addresses import client_address
 from .asgi import Scope
@@ -76,6 +77,7 @@ class ServerSide(Side):
         self._prefix = settings.key_prefix
         self._ttl = int(self._permanent_lifetime)
         self._timeout = settings.store_timeout.total_seconds()
+        self._too_slow = f"the store did not answer within {self._timeout:g} seconds"
         self._renewed: dict[str, int] = {}  # by id, in seconds since the epoch
 
     # Reading
@@ -399,25 +401,37 @@ class ServerSide(Side):
     # The store
 
     async def _get(self, sid: str) -> bytes | None:
-        """Ask for a record, twice if need be: a connection that broke since its last use is found out by using it."""
-        deadline = current_time() + self._timeout
+        key = self._prefix + sid
         try:
-            return await self._call(self.store.get(self._prefix + sid), deadline)
-        except StoreUnavailable:
-            if current_time() >= deadline:
-                raise
-        return await self._call(self.store.get(self._prefix + sid), deadline)
+            if _is_asyncio():
+                # At half the cost of anyio's scope. A read need not be shielded, as there is nothing to finish.
+                async with asyncio.timeout(self._timeout):
+                    return await self._get_or_retry(key)
+            with fail_after(self._timeout):
+                return await self._get_or_retry(key)
+        except SessionError:
+            raise
+        except TimeoutError:
+            raise StoreUnavailable(self._too_slow) from None
+        except Exception as error:
+            raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
 
-    async def _call(self, call: Coroutine[Any, Any, T], deadline: float | None = None) -> T:
-        """Await one call of the store, within its time; raises StoreUnavailable, whatever the store raised."""
-        with CancelScope(deadline=deadline or current_time() + self._timeout, shield=True):
+    async def _get_or_retry(self, key: str) -> bytes | None:
+        try:
+            return await self.store.get(key)
+        except Exception:  # noqa: BLE001  # a connection that broke since its last use is found out by using it
+            return await self.store.get(key)
+
+    async def _call(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await a call that changes the store, within its time and to its end, though the client be gone."""
+        with CancelScope(deadline=current_time() + self._timeout, shield=True):
             try:
                 return await call
             except SessionError:
                 raise
             except Exception as error:
                 raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
-        raise StoreUnavailable(f"the store did not answer within {self._timeout:g} seconds")
+        raise StoreUnavailable(self._too_slow)
 
     # Text
 
@@ -456,3 +470,11 @@ class ServerSide(Side):
 
 def _ended(session: Session) -> CookieAction:
     return cookie_action(empty=True, changed=True, refresh=False, carried=session._carried)
+
+
+def _is_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -31,7 +31,10 @@ class StoredConnection:
         """Run the app with the session that cookie *value* leads to."""
         scope, key = self._scope, self._key
         try:
-            self.session = await self._open(value)
+            session = await self.server.open(value, scope)
+            is_revoked = self.settings.is_revoked
+            if is_revoked is not None and not session.new and await refuses(is_revoked, session):
+                session = self.server.revoked(session)
         except StoreUnavailable as error:
             if self.settings.on_store_error == "raise":
                 raise
@@ -39,11 +42,15 @@ class StoredConnection:
                 await self._receive()  # the handshake has to be heard before it is answered
             await self._refuse(error)
             return
-        scope[key] = scope[self._mark] = self._found = self.session
+        scope[key] = scope[self._mark] = self.session = self._found = session
 
         # A coroutine function, since asgiref asks whether it is one.
         async def send(message: Message) -> None:
-            await self._send_with_session(message)
+            if self._started or message["type"] not in CARRIES_HEADERS:
+                if not self._refused:
+                    await self._send(message)
+            else:
+                await self._start(message)
 
         try:
             await app(scope, self._receive, send)
@@ -56,35 +63,14 @@ class StoredConnection:
                 await self._save_late()
             leave(scope, key, self._mark, self._outside)
 
-    async def _open(self, value: bytes | None) -> Session:
-        session = await self.server.open(value, self._scope)
-        is_revoked = self.settings.is_revoked
-        if is_revoked is not None and not session.new and await refuses(is_revoked, session):
-            return self.server.revoked(session)
-        return session
-
-    async def _look(self) -> Any:
-        """See which session the app has left in the scope, and return what is to lie there from now on."""
-        found = self._scope.get(self._key, MISSING)
-        if found is self._outside:  # what lies outside is no opinion of the app's
-            found = MISSING
-        if found is MISSING or found is self._found:
-            return found
-        await self.server.load(self.session)  # a lazy one: only what is known can be replaced
-        self.session = current_session(self.server, self.session, found)
-        # What changes in a plain dict is noticed only if it is a session; any other thing is taken as it was now.
-        self._found = self.session if type(found) is dict else found
-        return self._found
-
-    async def _send_with_session(self, message: Message) -> None:
-        if self._started or message["type"] not in CARRIES_HEADERS:
-            if not self._refused:
-                await self._send(message)
-            return
+    async def _start(self, message: Message) -> None:
+        """Save the session, and send the message that carries the headers."""
         self._started = True
         scope, key = self._scope, self._key
         try:
-            inside = await self._look()
+            inside = scope.get(key, MISSING)
+            if inside is not self._found:
+                inside = await self._replaced(inside)
             message = await self._finish(message)
         except StoreUnavailable as error:
             if self.settings.on_store_error == "raise":
@@ -92,14 +78,28 @@ class StoredConnection:
             await self._refuse(error)
             return
         self.session._sent = True
+        if self._outside is MISSING:
+            await self._send(message)
+            if inside is not MISSING:
+                scope[key] = inside
+            return
         # A middleware outside of us, with a session of its own under this key, looks for that now.
-        if self._outside is not MISSING:
-            scope[key] = self._outside
+        scope[key] = self._outside
         await self._send(message)
         if inside is not MISSING:
             scope[key] = inside
-        elif self._outside is not MISSING:
+        else:
             del scope[key]
+
+    async def _replaced(self, found: Any) -> Any:
+        """Take what lies in the scope for the session, and return what is to lie there from now on."""
+        if found is MISSING or found is self._outside:  # what lies outside is no opinion of the app's
+            return MISSING
+        await self.server.load(self.session)  # a lazy one: only what is known can be replaced
+        self.session = current_session(self.server, self.session, found)
+        # What changes in a plain dict is noticed only if it is a session; any other thing is taken as it was now.
+        self._found = self.session if type(found) is dict else found
+        return self._found
 
     async def _refuse(self, error: StoreUnavailable) -> None:
         """Answer in the app's place; what it sends from now on goes nowhere."""
@@ -114,7 +114,7 @@ class StoredConnection:
         theirs = server.set_cookie.among(headers)
         if theirs and not await server.follow(session, theirs[-1][1]):
             action = CookieAction.KEEP  # their cookie is the one
-        elif server.only_refreshes(session) and await self._forbids_refresh():
+        elif self.settings.is_revoked is not None and server.only_refreshes(session) and await self._forbids_refresh():
             action = CookieAction.KEEP
         else:
             action = await server.save(session)
@@ -133,8 +133,11 @@ class StoredConnection:
     async def _save_late(self) -> None:
         """Save what changed where no headers can tell of it."""
         try:
-            await self._look()
+            found = self._scope.get(self._key, MISSING)
+            if found is not self._found:
+                await self._replaced(found)
             self.session._sent = True
-            await self.server.save(self.session)
+            if self.session._unsaved or self.session._lent:
+                await self.server.save(self.session)
         except (StoreUnavailable, UnwritableSession) as error:
             logger.error("a change made after the headers went out could not be saved: %s", error)
