@@ -114,7 +114,7 @@ class ServerSide(Side):
         if is_revoked is not None and not loaded.new and await refuses(is_revoked, loaded):
             loaded = self.revoked(loaded)
         if is_unloaded(session):  # no other task of the request was faster
-            for name in (*OF_THE_DATA, "modified"):
+            for name in (*OF_THE_DATA, "modified", "_format"):
                 setattr(session, name, getattr(loaded, name))
             session._scope = None
             fill(session, loaded)
@@ -274,7 +274,7 @@ class ServerSide(Side):
 
     async def _merged(self, session: Session, sid: str, change: "_Change") -> tuple[bytes | None, dict[str, Any]]:
         """Return the record that is there now, None if it is gone, and what our change makes of its data."""
-        stored = await self._get(sid)
+        stored = await self._call(self._get_or_retry(self._prefix + sid))
         if stored is None:
             return None, {}
         try:
@@ -386,7 +386,9 @@ class ServerSide(Side):
                 session._base, session._unsaved = None, True
             session.sid, session._stored, session._owed = sid, None, None
             session._user = dict.get(session, _USER)  # the id is new: whatever changed, it need not change again
-            session._renew = False
+            session._renew = session._cleared = False
+        elif session._cleared:  # what the app inside wrote has come later than that
+            session._renew, session._cleared = True, False
         await self.save(session)
         return session.sid != sid  # it has got another one now, or has ended
 

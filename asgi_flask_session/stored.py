@@ -59,9 +59,11 @@ class StoredConnection:
                 raise
             await self._refuse(error)
         finally:
-            if (self._started or scope["type"] == "websocket") and not self._refused:
-                await self._save_late()
-            leave(scope, key, self._mark, self._outside)
+            try:
+                if (self._started or scope["type"] == "websocket") and not self._refused:
+                    await self._save_late()
+            finally:
+                leave(scope, key, self._mark, self._outside)
 
     async def _start(self, message: Message) -> None:
         """Save the session, and send the message that carries the headers."""
