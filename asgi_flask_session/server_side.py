@@ -63,10 +63,18 @@ class ServerSide(Side):
     """Opens the session of a request from the store of *settings*, and writes it back.
 
     *clock* returns the time in seconds since the epoch. *id_salt* is what ids are signed with, where they are.
+    *ends_foreign* deletes a record that protection keeps from a client of another address, as Quart-Session does.
     Raises SettingsError for settings without a store, or with a URL that leads to none.
     """
 
-    def __init__(self, settings: Settings, clock: Clock = time.time, *, id_salt: str = "flask-session") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock = time.time,
+        *,
+        id_salt: str = "flask-session",
+        ends_foreign: bool = False,
+    ) -> None:
         super().__init__(settings, clock)
         if settings.store is None:
             raise SettingsError("store is not set: write a URL such as 'redis://localhost', or a store")
@@ -74,6 +82,7 @@ class ServerSide(Side):
         self.store = open_store(store, timeout=settings.store_timeout) if isinstance(store, str) else store
         self.ids = Ids(settings, id_salt)
         self._records = Records(settings)
+        self._ends_foreign = ends_foreign
         self._prefix = settings.key_prefix
         self._ttl = int(self._permanent_lifetime)
         self._timeout = settings.store_timeout.total_seconds()
@@ -121,7 +130,7 @@ class ServerSide(Side):
 
     async def _load(self, session: Session, scope: Scope) -> Session:
         record = await self._get(session.sid) if session.sid is not None else None
-        data = self._opened(record, session) if record is not None else None
+        data = await self._opened(record, session) if record is not None else None
         if data is not None:
             session.new = False
             session._stored = session._base = record
@@ -133,7 +142,7 @@ class ServerSide(Side):
         dict.update(session, data)
         return session
 
-    def _opened(self, record: bytes, session: Session) -> dict[str, Any] | None:
+    async def _opened(self, record: bytes, session: Session) -> dict[str, Any] | None:
         """Return what a record gives this request; None for one that is damaged, over, ended or another's."""
         try:
             data, form = self._records.loads(record)
@@ -141,7 +150,9 @@ class ServerSide(Side):
             warn_once("damaged", "a record in the store is no session: %s. Its visitor gets a new one", error)
             return None
         if self.settings.protection and data.pop(_ADDRESS, session._address) != session._address:
-            return None  # the record stays: to delete it would let a thief log its owner out
+            if self._ends_foreign:
+                await self._end(session)
+            return None  # the record stays otherwise: to delete it would let a thief log its owner out
         began = None
         if self._absolute_lifetime is not None:
             began = self._take_beginning(data)

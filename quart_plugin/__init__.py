@@ -1,3 +1,5 @@
-"""Flask's session in Quart: ``app.session_interface = FlaskSessionInterface()``."""
+"""Flask's session in Quart: ``app.session_interface = FlaskSessionInterface()``, or ``Session(app)`` by its config."""
 
+from .extension import Session as Session
 from .interface import FlaskSessionInterface as FlaskSessionInterface
+from .interface import ServerSideSessionInterface as ServerSideSessionInterface

@@ -4,11 +4,13 @@ Source: Quart 0.23's ``SecureCookieSessionInterface``, with the rules of asgi_fl
 """
 
 import time
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from datetime import timedelta
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 from weakref import WeakKeyDictionary
 
 from itsdangerous import URLSafeTimedSerializer
-from quart import Quart, Response, has_request_context, request, websocket
+from quart import Quart, Response, current_app, has_request_context, request, websocket
 from quart.sessions import SessionInterface
 from quart.wrappers import Websocket
 from werkzeug.datastructures import Headers
@@ -22,15 +24,20 @@ from asgi_flask_session.errors import StoreUnavailable, UnwritableSession
 from asgi_flask_session.logs import logger, warn_once
 from asgi_flask_session.policy import CookieAction, needs_vary
 from asgi_flask_session.revocation import refuses
-from asgi_flask_session.session import Session
+from asgi_flask_session.session import Session, plain
 from asgi_flask_session.settings import FLASK_NAMES, FieldsButStore, Settings, SettingsFields, sha1
 from asgi_flask_session.side import Clock
 from asgi_flask_session.tagged_json import TaggedJSONSerializer
 from asgi_flask_session.unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT
 
+from .config import fields_from, store_from
+from .null import NullStore
+
 if TYPE_CHECKING:
     from asgi_flask_session.server_side import ServerSide
 
+_OURS = "quart_plugin.session"  # in the scope: the session behind one of another class
+_SIGNING = ("salt", "digest_method", "key_derivation", "serializer")
 _COOKIE = ("name", "domain", "path", "httponly", "secure", "samesite", "partitioned")
 
 
@@ -48,7 +55,13 @@ class FlaskSessionInterface(SessionInterface):
     digest_method = staticmethod(sha1)
     key_derivation = "hmac"
     serializer: Any = TaggedJSONSerializer()
+    #: Session, a subclass of it, or any mapping with ``permanent``, and ``modified`` and ``new`` where it has them.
     session_class: Any = Session
+
+    # What Quart-Session does otherwise.
+    _sends_with_files = False
+    _ends_foreign = False
+    _id_salt = "flask-session"
 
     def __init__(
         self,
@@ -71,16 +84,19 @@ class FlaskSessionInterface(SessionInterface):
         """Return the settings for *app*; raises SettingsError, also for an app without a SECRET_KEY."""
         if self._settings is not None:
             return self._settings
-        signing = {
-            name: getattr(self, name)
-            for name in ("salt", "digest_method", "key_derivation", "serializer", "session_class")
-        }
+        signing = {name: getattr(self, name) for name in _SIGNING}
+        if self._is_ours(self.session_class):
+            signing["session_class"] = self.session_class
         cookie = {f"SESSION_COOKIE_{name.upper()}": getattr(self, f"get_cookie_{name}")(app) for name in _COOKIE}
-        return Settings.from_mapping({**app.config, **cookie}, **cast("SettingsFields", {**signing, **self._fields}))
+        config = {**app.config, **self._instead_of_secret(app), **cookie}
+        return Settings.from_mapping(config, **cast("SettingsFields", {**signing, **self._fields}))
+
+    def _instead_of_secret(self, app: Quart) -> dict[str, str]:  # noqa: ARG002  # a subclass looks
+        return {}
 
     def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
         """Return itsdangerous' serializer for the cookie, as Quart does; None without a secret."""
-        if not app.secret_key and self._settings is None:
+        if not self._has_secret(app):
             return None
         settings = self.settings_of(app)
         return URLSafeTimedSerializer(
@@ -94,16 +110,40 @@ class FlaskSessionInterface(SessionInterface):
 
     async def open_session(self, app: Quart, request: Any) -> Any:
         """Return the session of a request or a websocket; None without a secret, for Quart's null session."""
-        if not app.secret_key and self._settings is None:
+        if not self._has_secret(app):
             return None
         side = self._side(app)
         mark = f"asgi_flask_session.{side.settings.cookie_name}"
-        if (outside := request.scope.get(mark)) is not None:
-            outside._outside = True  # FlaskSessionASGI has opened it, and will write it
-            return outside
+        session = request.scope.get(mark)
+        if session is not None:
+            session._outside = True  # FlaskSessionASGI has opened it, and will write it
+            return session
         session = await self._open(side, request)
+        if not self._is_ours(self.session_class):
+            cast("dict[str, Any]", request.scope)[_OURS] = session
+            session = _made(self.session_class, session)
         if isinstance(request, Websocket):
             self._write_on_accept(app, session, request)
+        return session
+
+    def _has_secret(self, app: Quart) -> bool:
+        return bool(app.secret_key) or self._settings is not None
+
+    @staticmethod
+    def _is_ours(session_class: Any) -> bool:
+        return isinstance(session_class, type) and issubclass(session_class, Session)
+
+    def _taken_back(self, app: Quart, theirs: Any) -> Session:
+        """Return a session of ours with the data of one of another class, which may or may not mark its changes."""
+        if isinstance(theirs, Session):
+            return theirs
+        scope = cast("dict[str, Any]", request.scope if has_request_context() else websocket.scope)
+        session = self._side(app).replaced(scope[_OURS], theirs)
+        session.modified = session._unsaved = bool(getattr(theirs, "modified", False))
+        if not session.modified and (session._base is None and session._last is None):
+            session.modified = session._unsaved = bool(dict.__len__(session))  # there is nothing to compare it with
+        session._seen = bool(getattr(theirs, "accessed", True))
+        scope[_OURS] = session
         return session
 
     async def _open(self, side: "ClientSide | ServerSide", request: Any) -> Session:
@@ -125,7 +165,7 @@ class FlaskSessionInterface(SessionInterface):
             return side.revoked(session)
         return session
 
-    def _write_on_accept(self, app: Quart, session: Session, request: Websocket) -> None:
+    def _write_on_accept(self, app: Quart, session: Any, request: Websocket) -> None:
         """Have the handshake carry the cookie, however it comes to be accepted."""
         accept = request.accept
         accepted = False
@@ -134,13 +174,14 @@ class FlaskSessionInterface(SessionInterface):
             nonlocal accepted
             if not accepted:
                 headers = Headers() if headers is None else Headers(headers)
+                written = self._taken_back(app, session)
                 try:
-                    await self._write(app, session, headers)
+                    await self._write(app, written, headers)
                 except StoreUnavailable as error:
                     if self._side(app).settings.on_store_error == "raise":
                         raise
                     raise ServiceUnavailable from error
-                accepted = session._sent = True
+                accepted = written._sent = True
             await accept(headers, subprotocol)
 
         request.accept = accept_with_session  # type: ignore[method-assign]  # of this one connection
@@ -152,6 +193,7 @@ class FlaskSessionInterface(SessionInterface):
 
     async def save_session(self, app: Quart, session: Any, response: Any) -> None:
         """Write what changed, and the cookie into *response*, which is None behind a websocket."""
+        session = self._taken_back(app, session)
         session._said = False  # Quart says of every session that it was accessed, just before it is saved
         if session._outside:
             return  # FlaskSessionASGI writes it
@@ -160,7 +202,7 @@ class FlaskSessionInterface(SessionInterface):
             return
         if session._down:
             _answer_unavailable(response)
-        elif not _is_static_file():
+        elif self._sends_with_files or not _is_static_file():
             try:
                 await self._write(app, session, response.headers)
             except StoreUnavailable:
@@ -205,6 +247,7 @@ class FlaskSessionInterface(SessionInterface):
     def _side(self, app: Quart) -> "ClientSide | ServerSide":
         """Return what keeps the sessions of *app*, made anew where its config has changed."""
         config = [app.config.get(name) for name in (*FLASK_NAMES, "APPLICATION_ROOT")]
+        config += [getattr(self, name) for name in _SIGNING]
         known = self._sides.get(app)
         if known is not None and known[0] == config:
             return cast("ClientSide | ServerSide", known[1])
@@ -214,7 +257,7 @@ class FlaskSessionInterface(SessionInterface):
         else:
             from asgi_flask_session.server_side import ServerSide
 
-            side = ServerSide(settings, self._clock)
+            side = ServerSide(settings, self._clock, id_salt=self._id_salt, ends_foreign=self._ends_foreign)
             self._fields["store"] = side.store  # opened once, for whatever app and config
         self._sides[app] = config, side
         return cast("ClientSide | ServerSide", side)
@@ -223,8 +266,20 @@ class FlaskSessionInterface(SessionInterface):
 async def _save_what_is_left(_: BaseException | None) -> None:
     """Save what changed in a websocket that is over: where the client goes away, its handler is cancelled."""
     interface, app, session = getattr(websocket, "_flask_session", (None, None, None))
-    if interface is not None and session is not None and session._sent:
+    if interface is None or session is None:
+        return
+    session = interface._taken_back(app, session)
+    if session._sent:
         await interface._save_late(app, session)
+
+
+def _made(session_class: Any, session: Session) -> Any:
+    """Return a session of another class with the same data."""
+    made = session_class(plain(session))
+    for name, value in (("new", session.new), ("modified", False), ("accessed", False)):
+        if hasattr(made, name):
+            setattr(made, name, value)
+    return made
 
 
 def _is_static_file() -> bool:
@@ -239,3 +294,87 @@ def _answer_unavailable(response: Response) -> None:
     response.set_data(UNAVAILABLE_TEXT)
     for name, value in UNAVAILABLE_HEADERS:
         response.headers[name.decode("ascii")] = value.decode("ascii")
+
+
+class QuartSession(Session):
+    """A session with the attributes that Quart-Session's has besides."""
+
+    @property
+    def addr(self) -> str | bool:
+        """The client's address that the session is bound to; False if it is bound to none."""
+        return self._address or dict.get(self, "_addr") or False
+
+    def dirty(self) -> None:
+        """Do nothing: a change is noticed without it, as in Quart-Session 3."""
+
+
+class ServerSideSessionInterface(FlaskSessionInterface):
+    """What ``quart_plugin.Session`` puts in place: Quart-Session's interface over the stores of asgi_flask_session.
+
+    ``serializer``, or ``serialize``, may be set to an object with ``dumps`` and ``loads``. ``get``, ``set`` and
+    ``delete`` reach the store itself, under keys of any kind.
+    """
+
+    session_class: Any = QuartSession
+    _text_values = True  # what ``get`` returns is text, where it can be
+
+    @classmethod
+    def from_config(cls, config: Any) -> Self:
+        """Return the interface for an app's config; raises SettingsError."""
+        fields = fields_from(config)
+        timeout = timedelta(seconds=2)
+        store = store_from(config, timeout)
+        made = cls(store=NullStore() if store is None else store, **fields)
+        made._sends_with_files = bool(config.get("SESSION_STATIC_FILE"))
+        made._text_values = config.get("SESSION_TYPE") != "memcached"
+        made._ends_foreign = True
+        made._id_salt = "quart-session"
+        return made
+
+    def _has_secret(self, app: Quart) -> bool:
+        return super()._has_secret(app) or not self._fields.get("sign_ids")
+
+    def _instead_of_secret(self, app: Quart) -> dict[str, str]:
+        # Only signed ids need one; a key that nobody knows signs nothing.
+        return {} if app.secret_key else {"SECRET_KEY": token_hex()}
+
+    @property
+    def serialize(self) -> Any:
+        """The serializer, under the name that Quart-Session's documentation has for it."""
+        return self.serializer
+
+    @serialize.setter
+    def serialize(self, value: Any) -> None:
+        self.serializer = value
+
+    async def create(self, app: Quart) -> None:  # noqa: ARG002  # as in Quart-Session
+        """Do nothing: the store connects when it is first used."""
+
+    async def aclose(self) -> None:
+        """Close the store, if it was made from the config."""
+        await self._fields["store"].aclose()
+
+    async def get(self, key: str, app: Quart | None = None) -> Any:  # noqa: ARG002  # as in Quart-Session
+        """Return what the store has under *key*, text where it is text and the store is not memcached; or None."""
+        value: bytes | None = await self._fields["store"].get(key)
+        if value is None or not self._text_values:
+            return value
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value
+
+    async def set(self, key: str, value: str | bytes, expiry: int | None = None, app: Quart | None = None) -> None:
+        """Put *value* under *key*, whatever is there, for *expiry* seconds or as long as a session lives."""
+        app = app or current_app
+        ttl = expiry or int(app.permanent_session_lifetime.total_seconds())
+        record = value.encode("utf-8") if isinstance(value, str) else value
+        store = self._fields["store"]
+        while not await store.create(key, record, ttl):
+            there = await store.get(key)
+            if there is not None and await store.replace(key, record, ttl, there):
+                return
+
+    async def delete(self, key: str, app: Quart | None = None) -> None:  # noqa: ARG002  # as in Quart-Session
+        """Take *key* away."""
+        await self._fields["store"].delete(key)
