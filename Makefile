@@ -24,6 +24,7 @@ demo: $(VENV)/.with-demo ## six apps on one session: a table, then a page (CHECK
 .PHONY: test
 test: $(VENV)/.with-tests ## all tests (ARGS="..." goes to pytest)
 	@sh tools/system-packages browser
+	@sh tools/system-packages servers
 	@$(PY) -m pytest $(ARGS)
 
 .PHONY: test-starlette-0
@@ -56,6 +57,7 @@ types: $(VENV)/.with-typing ## mypy and pyright
 .PHONY: coverage
 coverage: $(VENV)/.with-tests ## all tests, and the lines they never ran
 	@sh tools/system-packages browser
+	@sh tools/system-packages servers
 	@$(PY) -m pytest --cov $(ARGS)
 
 .PHONY: bench

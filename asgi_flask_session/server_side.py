@@ -25,7 +25,7 @@ from .cookies import is_deletion, set_cookie_value
 from .errors import BadRecord, SessionError, SettingsError, StoreUnavailable, UnwritableSession
 from .ids import Ids
 from .lazy import fill, is_unloaded, unloaded
-from .logs import warn_once
+from .logs import logger, warn_once
 from .merge import merge
 from .payload import MAX_NESTING, MAX_TEXT, nested_too_deep
 from .policy import CookieAction, cookie_action, refresh_due
@@ -243,7 +243,11 @@ class ServerSide(Side):
         self._make_permanent(session)
         ours = plain(session)
         record = self._text(session)
-        self._wrote(session, await self._create(record, self._ttl), record, _Change(ours, record), ours)
+        sid = await self._create(record, self._ttl)
+        if session.sid is not None:  # another task of the request was faster
+            await self._take_back((sid, record))
+            return await self._update(session, session.sid, renew=False, hard=False)
+        self._wrote(session, sid, record, _Change(ours, record), ours)
         return CookieAction.SET
 
     async def _update(self, session: Session, sid: str, *, renew: bool, hard: bool) -> CookieAction:
@@ -300,8 +304,11 @@ class ServerSide(Side):
         base = {} if session._base is None else self._data(session._base)
         return stored, merge(base, self._without_own_keys(theirs), change.ours, self._same(session))
 
+    def asks_for_new_id(self, session: Session) -> bool:
+        """Say whether the old id must die: that was asked for, all data went, or another user is logged in."""
+        return session._renew or session._cleared or dict.get(session, _USER) != session._user
+
     def _needs_new_id(self, session: Session, change: "_Change", *, renew: bool) -> bool:
-        """Say whether the old id must die: it was asked for, all data went, or another user is logged in."""
         if not (renew or change.hard or change.ours.get(_USER) != session._user):
             return False
         if session._sent:
@@ -341,7 +348,12 @@ class ServerSide(Side):
 
     async def _renew(self, session: Session) -> CookieAction:
         sid = session.sid or ""
-        if not await self._call(self.store.touch(self._prefix + sid, self._ttl)):
+        try:
+            is_there = await self._call(self.store.touch(self._prefix + sid, self._ttl))
+        except StoreUnavailable as error:  # the session was read, and lives on for as long as before
+            logger.warning("the lifetime of a session could not be renewed: %s", error)
+            return CookieAction.KEEP
+        if not is_there:
             session._gone = True  # a logout was faster, and nothing of this request is lost by it
             return CookieAction.KEEP
         self._remember_renewal(sid)
@@ -380,6 +392,7 @@ class ServerSide(Side):
         If that app ended the session, our changes go with it. If it goes on under another id, they are added to
         the record of that id.
         """
+        await self.load(session)  # a lazy one: nothing is ended that this client was not let in to
         value = set_cookie_value(line)
         if not value or is_deletion(line, self.clock()):
             await self._end(session)  # whoever takes the cookie away wants no session, wherever it is kept
@@ -424,8 +437,8 @@ class ServerSide(Side):
                 return await self._get_or_retry(key)
         except SessionError:
             raise
-        except TimeoutError:
-            raise StoreUnavailable(self._too_slow) from None
+        except TimeoutError as error:
+            raise StoreUnavailable(self._too_slow) from error
         except Exception as error:
             raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
 

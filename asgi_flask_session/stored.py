@@ -11,7 +11,7 @@ from .revocation import refuses
 from .scopes import MISSING, current_session, leave
 from .server_side import ServerSide
 from .session import Session
-from .unavailable import answer_unavailable
+from .unavailable import answer_unavailable, log_unavailable
 
 
 class StoredConnection:
@@ -25,7 +25,7 @@ class StoredConnection:
         self._key, self._mark = server.settings.scope_key, mark
         self._scope, self._receive, self._send = scope, receive, send
         self._outside = scope.get(self._key, MISSING)
-        self._started = self._refused = False
+        self._started = self._refused = self._failed = self._settled = False
 
     async def serve(self, app: ASGIApp, value: bytes | None) -> None:
         """Run the app with the session that cookie *value* leads to."""
@@ -60,7 +60,7 @@ class StoredConnection:
             await self._refuse(error)
         finally:
             try:
-                if (self._started or scope["type"] == "websocket") and not self._refused:
+                if (self._started or scope["type"] == "websocket") and not (self._refused or self._failed):
                     await self._save_late()
             finally:
                 leave(scope, key, self._mark, self._outside)
@@ -76,10 +76,14 @@ class StoredConnection:
             message = await self._finish(message)
         except StoreUnavailable as error:
             if self.settings.on_store_error == "raise":
+                self._failed = True
                 raise
             await self._refuse(error)
             return
-        self.session._sent = True
+        except Exception:
+            self._failed = True
+            raise
+        self._settled = self.session._sent = True
         if self._outside is MISSING:
             await self._send(message)
             if inside is not MISSING:
@@ -106,7 +110,7 @@ class StoredConnection:
     async def _refuse(self, error: StoreUnavailable) -> None:
         """Answer in the app's place; what it sends from now on goes nowhere."""
         self._started = self._refused = True
-        logger.error("the session store is not available: %s", error)
+        log_unavailable(error)
         await answer_unavailable(self._scope, self._send)
 
     async def _finish(self, message: Message) -> Message:
@@ -138,6 +142,8 @@ class StoredConnection:
             found = self._scope.get(self._key, MISSING)
             if found is not self._found:
                 await self._replaced(found)
+            if self._started and not self._settled and self.server.asks_for_new_id(self.session):
+                return  # a login that was cut off is none: no id of before may have it
             self.session._sent = True
             if self.session._unsaved or self.session._lent:
                 await self.server.save(self.session)

@@ -1,6 +1,8 @@
 """The answer to a request that the store cannot serve."""
 
 from .asgi import Scope, Send
+from .errors import StoreUnavailable
+from .logs import logger
 
 UNAVAILABLE_TEXT = b"The session store is not available. Please try again.\n"
 UNAVAILABLE_HEADERS = (
@@ -10,6 +12,11 @@ UNAVAILABLE_HEADERS = (
     (b"cache-control", b"no-store"),
 )
 _TRY_AGAIN_LATER = 1013  # a code of RFC 6455's registry
+
+
+def log_unavailable(error: StoreUnavailable) -> None:
+    """Tell the operator why requests are answered so."""
+    logger.error("the session store is not available: %s", error)
 
 
 async def answer_unavailable(scope: Scope, send: Send) -> None:

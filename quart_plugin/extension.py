@@ -1,6 +1,5 @@
 """Quart-Session's extension, by changing one import: ``from quart_plugin import Session``."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,6 +28,4 @@ class Session:
             app.open_session = partial(interface.open_session, app)
             app.save_session = partial(interface.save_session, app)
         # Not by after_serving(), which refuses an app that serves already.
-        closing: list[Callable[[], Any]] | None = getattr(app, "after_serving_funcs", None)
-        if closing is not None:
-            closing.append(interface.aclose)
+        getattr(app, "after_serving_funcs", []).append(interface.aclose)

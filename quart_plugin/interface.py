@@ -28,7 +28,7 @@ from asgi_flask_session.session import Session, plain
 from asgi_flask_session.settings import FLASK_NAMES, FieldsButStore, Settings, SettingsFields, sha1
 from asgi_flask_session.side import Clock
 from asgi_flask_session.tagged_json import TaggedJSONSerializer
-from asgi_flask_session.unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT
+from asgi_flask_session.unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT, log_unavailable
 
 from .config import fields_from, store_from
 from .null import NullStore
@@ -154,9 +154,10 @@ class FlaskSessionInterface(SessionInterface):
         else:
             try:
                 session = await side.open(value, request.scope)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 if side.settings.on_store_error == "raise":
                     raise
+                log_unavailable(error)
                 session = side.settings.session_class()
                 session._gone = session._down = True
                 request.routing_exception = ServiceUnavailable()  # in place of the view
@@ -180,6 +181,7 @@ class FlaskSessionInterface(SessionInterface):
                 except StoreUnavailable as error:
                     if self._side(app).settings.on_store_error == "raise":
                         raise
+                    log_unavailable(error)
                     raise ServiceUnavailable from error
                 accepted = written._sent = True
             await accept(headers, subprotocol)
@@ -205,9 +207,10 @@ class FlaskSessionInterface(SessionInterface):
         elif self._sends_with_files or not _is_static_file():
             try:
                 await self._write(app, session, response.headers)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 if self._side(app).settings.on_store_error == "raise":
                     raise
+                log_unavailable(error)
                 _answer_unavailable(response)
 
     async def _write(self, app: Quart, session: Session, headers: Headers) -> None:
@@ -347,7 +350,7 @@ class ServerSideSessionInterface(FlaskSessionInterface):
     def serialize(self, value: Any) -> None:
         self.serializer = value
 
-    async def create(self, app: Quart) -> None:  # noqa: ARG002  # as in Quart-Session
+    async def create(self, app: Quart) -> None:  # as in Quart-Session
         """Do nothing: the store connects when it is first used."""
 
     async def aclose(self) -> None:

@@ -25,7 +25,7 @@ from ..revocation import unseen
 from ..session import Session
 from ..settings import FLASK_NAMES, Settings, SettingsFields
 from ..side import Clock, Side
-from ..unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT
+from ..unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT, log_unavailable
 
 if TYPE_CHECKING:
     from ..server_side import ServerSide
@@ -42,6 +42,8 @@ class FlaskSessionInterface(SessionInterface):
     def __init__(self, *, clock: Clock = time.time, **fields: Unpack[SettingsFields]) -> None:
         if fields.get("lazy"):
             raise SettingsError("lazy sessions have to be awaited, which a Flask view cannot: leave lazy out here")
+        if meaningless := fields.keys() & {"scope_key", "exclude"}:
+            raise SettingsError(f"{', '.join(sorted(meaningless))} is for ASGI apps: leave it out here")
         self._fields = fields
         self._clock = clock
         self._sides: WeakKeyDictionary[Flask, tuple[list[Any], ClientSide | ServerSide]] = WeakKeyDictionary()
@@ -64,9 +66,10 @@ class FlaskSessionInterface(SessionInterface):
         else:
             try:
                 session = background_loop.run(side.open(value, scope))
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 if side.settings.on_store_error == "raise":
                     raise
+                log_unavailable(error)
                 session = side.settings.session_class()
                 session._gone = session._down = True
                 request.routing_exception = ServiceUnavailable()  # in place of the view
@@ -81,9 +84,10 @@ class FlaskSessionInterface(SessionInterface):
             return
         try:
             action, line = self._save(side, session)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if side.settings.on_store_error == "raise":
                 raise
+            log_unavailable(error)
             _answer_unavailable(response)
             return
         if line is not None:
@@ -128,6 +132,20 @@ class FlaskSessionInterface(SessionInterface):
         else:
             action = background_loop.run(side.save(session))
         return action, None if action is CookieAction.KEEP else side.write(session, action)
+
+    def revoke_user(self, app: Flask, user_id: str, keep: str | None = None) -> int:
+        """End all sessions of Flask-Login's user but that of id *keep*, and return how many there were.
+
+        Raises SettingsError where there is no store, NotImplementedError for one that cannot look through its
+        records, and StoreUnavailable.
+        """
+        side = self._side(app)
+        if isinstance(side, ClientSide):
+            raise SettingsError("a session in a cookie is nowhere to be looked up: set a store, or is_revoked")
+        if not hasattr(side.store, "revoke_user"):
+            raise NotImplementedError(f"{type(side.store).__name__} cannot list the sessions of a user")
+        ended: int = background_loop.run(side.store.revoke_user(user_id, keep))
+        return ended
 
     def regenerate(self, session: Session) -> None:
         """Give the session a new id when the response goes out, as Flask-Session's method of this name."""

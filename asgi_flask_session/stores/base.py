@@ -49,6 +49,7 @@ def open_store(url: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> Store:
         )
     try:
         store_class = getattr(import_module(f"asgi_flask_session.stores.{module}"), name)
+        url = scheme + url[len(scheme) :]
         return store_class.from_url(url, timeout=timeout)  # type: ignore[no-any-return]  # they are BaseStores
     except ImportError as error:
         raise SettingsError(

@@ -253,6 +253,24 @@ def test_a_store_that_is_down_can_raise():
         app.test_client().get("/set")
 
 
+def test_the_sessions_of_a_user_are_revoked():
+    interface = FlaskSessionInterface(store=MemoryStore())
+    app = app_with(interface)
+    clients = [app.test_client() for _ in range(3)]
+    for client in clients:
+        with client.session_transaction() as transaction:
+            transaction.update(_user_id="7", n=1)
+    kept = clients[0].get_cookie("session").value
+    assert interface.revoke_user(app, "7", keep=kept) == 2
+    assert [client.get("/get").text for client in clients] == ["1", "None", "None"]
+
+
+def test_sessions_in_cookies_are_not_to_be_revoked():
+    interface = FlaskSessionInterface()
+    with pytest.raises(SettingsError, match="set a store, or is_revoked"):
+        interface.revoke_user(app_with(interface), "7")
+
+
 def test_is_revoked_runs_in_the_app_context_of_the_request(interface):
     interface._fields["is_revoked"] = lambda s, signed_at: flask.current_app.config["REVOKED"]
     app = app_with(interface, REVOKED=False)
