@@ -1,8 +1,12 @@
 """The address of a client, as far as it can be believed: a proxy's word counts only where one was configured."""
 
+import re
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 from .asgi import Scope
+
+_WITH_PORT = re.compile(r"\[([^]]*)\](?::[0-9]{1,5})?|([^:]*):[0-9]{1,5}")
 
 
 def client_address(scope: Scope, trusted_proxies: int) -> str | None:
@@ -13,23 +17,23 @@ def client_address(scope: Scope, trusted_proxies: int) -> str | None:
     """
     if not trusted_proxies:
         peer = scope.get("client")
-        return _normal(peer[0]) if peer else None
+        return normal_address(peer[0]) if peer else None
     fields = [value for name, value in scope.get("headers", ()) if name == b"x-forwarded-for"]
-    entries = b",".join(fields).decode("latin-1").split(",")
-    return _normal(entries[-trusted_proxies]) if len(entries) >= trusted_proxies else None
+    entries = b",".join(fields).decode("latin-1").rsplit(",", trusted_proxies)
+    return normal_address(entries[-trusted_proxies]) if len(entries) >= trusted_proxies else None
 
 
-def _normal(text: str) -> str | None:
-    """Return an address without port, brackets and zone, an IPv4 one mapped into IPv6 as what it is."""
+def normal_address(text: Any) -> str | None:
+    """Return an address without port, brackets and zone, an IPv4 one mapped into IPv6 as what it is; None for none."""
+    if not isinstance(text, str):
+        return None
     text = text.strip(" \t")
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    if found := _WITH_PORT.fullmatch(text):
+        text = found[1] or found[2] or ""
     try:
-        address = ip_address(text.partition("%")[0])
+        address = ip_address(text)
     except ValueError:
         return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or address).partition("%")[0]
     return str(address)

@@ -2,6 +2,7 @@
 
 import re
 from secrets import token_urlsafe
+from typing import Any
 
 from itsdangerous import BadSignature, Signer
 
@@ -24,7 +25,8 @@ class Ids:
         self._signers: list[Signer] = []
         if settings.sign_ids:
             salts = dict.fromkeys((salt, "flask-session", "quart-session"))
-            self._signers = [Signer(settings.keys, salt, key_derivation="hmac") for salt in salts]
+            keys: Any = settings.keys  # str and bytes may be mixed
+            self._signers = [Signer(keys, salt, key_derivation="hmac") for salt in salts]
 
     def new(self) -> str:
         """Return a new id, of ``id_bytes`` random bytes."""

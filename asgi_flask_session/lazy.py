@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from .errors import SessionNotLoaded
-from .session import Session
+from .session import Session, plain
 
 _LOOKS = (
     "__getitem__", "__setitem__", "__delitem__", "__contains__", "__len__", "__iter__", "__reversed__", "__eq__",
@@ -14,9 +14,21 @@ _LOOKS = (
 )  # fmt: skip
 
 
+class _NotLoaded:
+    """A key that no format knows."""
+
+
+# Lies in an unloaded session, so that an encoder in C, which asks no method, does not take it for empty.
+_TRAP: Any = {_NotLoaded(): None}
+
+
 def unloaded(session_class: type[Session]) -> Session:
     """Return a session of a subclass whose every look at the data raises SessionNotLoaded."""
-    return _unloaded_class(session_class)()
+    session = session_class()
+    dict.clear(session)  # of what a class of the application puts into each
+    dict.update(session, _TRAP)
+    session.__class__ = _unloaded_class(session_class)
+    return session
 
 
 def is_unloaded(session: Session) -> bool:
@@ -27,7 +39,8 @@ def is_unloaded(session: Session) -> bool:
 def fill(session: Session, data: dict[str, Any]) -> None:
     """Make an unloaded session, in place, one with *data*."""
     session.__class__ = type(session)._loaded_class  # type: ignore[attr-defined]  # set below
-    dict.update(session, data)
+    dict.clear(session)
+    dict.update(session, plain(data))
 
 
 @cache

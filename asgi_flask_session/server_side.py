@@ -308,6 +308,11 @@ class ServerSide(Side):
         """Say whether the old id must die: that was asked for, all data went, or another user is logged in."""
         return session._renew or session._cleared or dict.get(session, _USER) != session._user
 
+    async def log_out(self, session: Session) -> None:
+        """End the session if, of a change that was cut off, a logout is left: all data went, or the user did."""
+        if session._cleared or (session._user is not None and dict.get(session, _USER) is None):
+            await self._end(session)
+
     def _needs_new_id(self, session: Session, change: "_Change", *, renew: bool) -> bool:
         if not (renew or change.hard or change.ours.get(_USER) != session._user):
             return False

@@ -143,6 +143,7 @@ class StoredConnection:
             if found is not self._found:
                 await self._replaced(found)
             if self._started and not self._settled and self.server.asks_for_new_id(self.session):
+                await self.server.log_out(self.session)
                 return  # a login that was cut off is none: no id of before may have it
             self.session._sent = True
             if self.session._unsaved or self.session._lent:
