@@ -20,14 +20,13 @@ def client_address(scope: Scope, trusted_proxies: int) -> str | None:
         return normal_address(peer[0]) if peer else None
     fields = [value for name, value in scope.get("headers", ()) if name == b"x-forwarded-for"]
     entries = b",".join(fields).decode("latin-1").rsplit(",", trusted_proxies)
-    return normal_address(entries[-trusted_proxies]) if len(entries) >= trusted_proxies else None
+    return normal_address(entries[-trusted_proxies].strip(" \t")) if len(entries) >= trusted_proxies else None
 
 
 def normal_address(text: Any) -> str | None:
     """Return an address without port, brackets and zone, an IPv4 one mapped into IPv6 as what it is; None for none."""
     if not isinstance(text, str):
         return None
-    text = text.strip(" \t")
     if found := _WITH_PORT.fullmatch(text):
         text = found[1] or found[2] or ""
     try:

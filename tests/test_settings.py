@@ -26,6 +26,14 @@ def test_defaults_are_flasks():
     assert settings.digest_method(b"x").digest() == hashlib.sha1(b"x").digest()
 
 
+def test_defaults_of_sessions_in_a_store_are_flask_sessions():
+    settings = Settings(secret=SECRET)
+    assert (settings.store, settings.permanent, settings.lazy, settings.on_store_error) == (None, False, False, "503")
+    assert (settings.store_timeout, settings.key_prefix) == (timedelta(seconds=2), "session:")
+    assert (settings.record_format, settings.sign_ids, settings.id_bytes) == ("tagged", False, 32)
+    assert (settings.protection, settings.trusted_proxies) == (False, 0)
+
+
 def test_settings_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings(secret=SECRET).cookie_name = "other"
@@ -88,19 +96,25 @@ def test_keys_are_in_flasks_order():
 
 
 def test_repr_has_no_secret():
-    shown = repr(Settings(secret=SECRET, secret_fallbacks=["old-secret"], salt="own-salt"))
-    assert not any(text in shown for text in (SECRET, "old-secret", "own-salt"))
+    url = "redis://:the-password@localhost"
+    shown = repr(Settings(secret=SECRET, secret_fallbacks=["old-secret"], salt="own-salt", store=url))
+    assert not any(text in shown for text in (SECRET, "old-secret", "own-salt", "the-password"))
     assert "cookie_name='session'" in shown
 
 
 @pytest.mark.parametrize("value", [60, 60.5, timedelta(minutes=1)], ids=str)
 def test_lifetimes_are_kept_as_timedelta(value):
     settings = Settings(
-        secret=SECRET, permanent_lifetime=value, refresh_after=value, absolute_lifetime=value, clock_skew=value
+        secret=SECRET,
+        permanent_lifetime=value,
+        refresh_after=value,
+        absolute_lifetime=value,
+        clock_skew=value,
+        store_timeout=value,
     )
     expected = value if isinstance(value, timedelta) else timedelta(seconds=value)
     assert settings.permanent_lifetime == settings.refresh_after == settings.absolute_lifetime == expected
-    assert settings.clock_skew == expected
+    assert settings.clock_skew == settings.store_timeout == expected
 
 
 # From Flask's names
@@ -118,6 +132,10 @@ CONFIG = {
     "PERMANENT_SESSION_LIFETIME": timedelta(days=1),
     "SESSION_REFRESH_EACH_REQUEST": False,
     "MAX_COOKIE_SIZE": 0,
+    "SESSION_KEY_PREFIX": "app:",
+    "SESSION_SERIALIZATION_FORMAT": "msgpack",
+    "SESSION_USE_SIGNER": True,
+    "SESSION_ID_LENGTH": 48,
     "OTHER": 1,
 }
 
@@ -137,6 +155,10 @@ def test_from_mapping_reads_flasks_names():
         permanent_lifetime=86400,
         refresh_each_request=False,
         max_cookie_size=0,
+        key_prefix="app:",
+        record_format="msgpack",
+        sign_ids=True,
+        id_bytes=48,
         refresh_after=5,
         serializer=settings.serializer,
     )
@@ -158,11 +180,34 @@ def test_from_mapping_reads_flasks_names():
         ({"SESSION_COOKIE_DOMAIN": False}, "cookie_domain", None),
         ({"SESSION_COOKIE_PATH": "", "APPLICATION_ROOT": "/app"}, "cookie_path", "/app"),
         ({"MAX_COOKIE_SIZE": None}, "max_cookie_size", 0),
+        ({"SESSION_KEY_PREFIX": ""}, "key_prefix", ""),
+        ({"SESSION_SERIALIZATION_FORMAT": "json"}, "record_format", "json"),
+        ({"SESSION_USE_SIGNER": 1}, "sign_ids", True),
+        ({"SESSION_USE_SIGNER": 0}, "sign_ids", False),
+        ({"SESSION_ID_LENGTH": 16}, "id_bytes", 16),
+        ({"SESSION_PROTECTION": "strong"}, "protection", False),  # Flask-Login's
+        ({"SESSION_TYPE": "redis", "SESSION_REDIS": object()}, "store", None),
     ],
     ids=str,
 )
 def test_from_mapping_follows_flasks_rules(config, field, value):
     assert getattr(Settings.from_mapping({"SECRET_KEY": SECRET, **config}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"SESSION_KEY_PREFIX": None}, "key_prefix is None"),
+        ({"SESSION_KEY_PREFIX": "my app:"}, "visible ASCII"),
+        ({"SESSION_SERIALIZATION_FORMAT": "pickle"}, "'tagged' or 'msgpack' or 'json'"),
+        ({"SESSION_USE_SIGNER": "yes"}, "sign_ids is 'yes'"),
+        ({"SESSION_ID_LENGTH": 8}, "write 16 to 96"),
+    ],
+    ids=str,
+)
+def test_impossible_value_in_a_config_is_refused(config, message):
+    with pytest.raises(SettingsError, match=message):
+        Settings.from_mapping({"SECRET_KEY": SECRET, **config})
 
 
 @pytest.mark.parametrize("config", [{}, {"SECRET_KEY": None}, {"SECRET_KEY": ""}], ids=str)
@@ -209,6 +254,42 @@ def test_from_flask_asks_the_interface_for_its_cookie():
     assert (settings.cookie_name, settings.cookie_domain, settings.cookie_path) == ("mine", "example.com", "/")
 
 
+def interface_of(module, **attributes):
+    return type("RedisSessionInterface", (), {"__module__": module, **attributes})()
+
+
+def test_from_flask_takes_what_flask_session_was_told():
+    encoder = type("Encoder", (), {"__module__": "msgspec.json"})()
+    told = {"key_prefix": "app:", "use_signer": True, "permanent": True, "sid_length": 24}
+    serializer = SimpleNamespace(encoder=encoder, encode=None, decode=None)
+    interface = interface_of("flask_session.redis.redis", serializer=serializer, **told)
+    settings = Settings.from_flask(SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=interface))
+    assert (settings.key_prefix, settings.sign_ids, settings.permanent, settings.id_bytes) == ("app:", True, True, 24)
+    assert (settings.record_format, settings.salt) == ("json", "cookie-session")
+    assert isinstance(settings.serializer, TaggedJSONSerializer)
+
+
+@pytest.mark.parametrize("encoder", ["msgspec.msgpack", "own"])
+def test_from_flask_takes_flask_sessions_other_encoder_for_msgpack(encoder):
+    serializer = SimpleNamespace(encoder=type("Encoder", (), {"__module__": encoder})())
+    interface = interface_of("flask_session.redis.redis", serializer=serializer)
+    settings = Settings.from_flask(SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=interface))
+    assert settings.record_format == "msgpack"
+
+
+def test_from_flask_takes_what_quart_session_was_told():
+    interface = interface_of("quart_session.sessions", key_prefix="q:", use_signer=True, permanent=False)
+    settings = Settings.from_flask(SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=interface))
+    assert (settings.key_prefix, settings.sign_ids, settings.permanent, settings.id_bytes) == ("q:", True, False, 32)
+    assert settings.record_format == "tagged"
+
+
+def test_from_flask_asks_no_other_interface_of_ids():
+    interface = interface_of("own", key_prefix="q:", use_signer=True, permanent=True)
+    settings = Settings.from_flask(SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=interface))
+    assert (settings.key_prefix, settings.sign_ids, settings.permanent) == ("session:", False, False)
+
+
 def test_from_flask_with_another_interface_has_flasks_signing():
     app = SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=object())
     assert Settings.from_flask(app).salt == "cookie-session"
@@ -247,6 +328,13 @@ def test_python_text_of_a_boolean_in_the_environment_is_refused(monkeypatch):
 
 
 # What is refused, and what to write instead
+
+
+class OwnStore:
+    """Of the application: no method does anything here."""
+
+    get = create = replace = touch = delete = aclose = lambda self: None
+
 
 REFUSED = [
     ({"secret": None}, "long random str or bytes"),
@@ -299,6 +387,20 @@ REFUSED = [
     ({"migrate_from": 5}, "migrate_from"),
     ({"session_class": dict}, "subclass of Session"),
     ({"session_class": None}, "subclass of Session"),
+    *(({name: 1}, "write True or False") for name in ("permanent", "lazy", "sign_ids", "protection")),
+    *(({"protection": v}, "protection is .*write True or False") for v in ("basic", "strong", None)),
+    ({"store": OwnStore}, r"store is a class: write OwnStore\(...\) or OwnStore.from_url\(url\)"),
+    ({"store": 5}, "store is a int without get, create, replace, touch, delete, aclose: .*'redis://localhost'"),
+    ({"store": {}}, "store is a dict without create, replace, touch, delete, aclose"),
+    ({"store": b"redis://localhost"}, "store is a bytes without get"),
+    *(({"on_store_error": v}, "'503' or 'raise'") for v in (503, "500", None, "")),
+    *(({"store_timeout": v}, "store_timeout is") for v in (0, 0.001, -1, 301, "2 s", None, True, timedelta(minutes=6))),
+    *(({"key_prefix": v}, "up to 100 visible ASCII") for v in ("a b", "é", "a\r\n", "\x00", "\x7f", "x" * 101)),
+    *(({"key_prefix": v}, "key_prefix is") for v in (None, b"session:", 1)),
+    *(({"record_format": v}, "'tagged' or 'msgpack' or 'json'") for v in ("pickle", "JSON", None)),
+    *(({"id_bytes": v}, "write 16 to 96, best 32") for v in (0, 15, 97)),
+    *(({"id_bytes": v}, "whole number") for v in (-1, 32.0, "32", None, True)),
+    *(({"trusted_proxies": v}, "whole number") for v in (-1, 1.5, "1", None, True)),
 ]
 
 
@@ -322,11 +424,27 @@ def test_impossible_setting_is_refused(given, message):
         {"secret_fallbacks": None},
         {"exclude": ["/"]},
         {"digest_method": hashlib.sha512},
+        {"store": "redis://localhost", "store_timeout": 0.01},
+        {"store": "no URL, which is found when it is opened"},
+        {"store_timeout": timedelta(minutes=5)},
+        {"key_prefix": ""},
+        {"key_prefix": "!~" * 50},
+        {"id_bytes": 16},
+        {"id_bytes": 96},
+        {"trusted_proxies": 20},
+        {"record_format": "msgpack"},
+        {"lazy": True},
     ],
     ids=str,
 )
 def test_unusual_setting_that_works_is_taken(given):
     Settings(**{"secret": SECRET, **given})
+
+
+def test_store_of_the_application_is_kept_as_it_is():
+    store = OwnStore()
+    assert Settings(secret=SECRET, store=store).store is store
+    assert Settings(secret=SECRET, store=store).replace(cookie_name="other").store is store
 
 
 def test_settings_travel_to_another_process():

@@ -17,6 +17,10 @@ import starlette.types
 from litestar.middleware import DefineMiddleware
 
 from asgi_flask_session import FlaskSessionASGI, Session, Settings
+from asgi_flask_session.adapters.flask import FlaskSessionInterface
+from asgi_flask_session.asgi import Store
+from asgi_flask_session.stores.base import BaseStore, open_store
+from asgi_flask_session.stores.memory import MemoryStore
 
 
 async def raw(
@@ -75,7 +79,78 @@ class OwnSession(Session):
 FlaskSessionASGI(raw, "secret", session_class=OwnSession)
 
 
+# Sessions in a store: by its URL, one of ours, one of the application's.
+in_redis = FlaskSessionASGI(raw, "secret", store="redis://localhost", permanent=True, permanent_lifetime=3600)
+assert_type(in_redis.store, Store | None)
+FlaskSessionASGI(
+    raw,
+    "secret",
+    store=MemoryStore(max_sessions=1000),
+    lazy=True,
+    on_store_error="raise",
+    store_timeout=timedelta(seconds=1),
+    key_prefix="app:",
+    record_format="msgpack",
+    sign_ids=True,
+    id_bytes=48,
+    protection=True,
+    trusted_proxies=1,
+)
+Settings.from_flask(flask.Flask("app"), store="redis://localhost")
+assert_type(open_store("memory:"), Store)
+flask.Flask("app").session_interface = FlaskSessionInterface(store="redis://localhost")
+
+
+class OwnStore:
+    """A store of the application, which knows nothing of ours."""
+
+    async def get(self, key: str) -> bytes | None:
+        return None
+
+    async def create(self, key: str, value: bytes, ttl: int) -> bool:
+        return True
+
+    async def replace(self, key: str, value: bytes, ttl: int, expected: bytes) -> bool:
+        return True
+
+    async def touch(self, key: str, ttl: int) -> bool:
+        return True
+
+    async def delete(self, key: str) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class NoStore:
+    """One that cannot compare."""
+
+    async def get(self, key: str) -> bytes | None:
+        return None
+
+
+class OwnBaseStore(OwnStore, BaseStore):
+    """One that can list its users' sessions."""
+
+
+own: Store = OwnStore()
+FlaskSessionASGI(raw, "secret", store=OwnStore())
+FlaskSessionASGI(raw, "secret", store=OwnBaseStore())
+FlaskSessionASGI(raw, settings=settings.replace(store=own))
+FlaskSessionASGI(raw, "secret", store=NoStore())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+FlaskSessionASGI(raw, "secret", store=OwnStore)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Settings("secret", record_format="pickle")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def operate(store: MemoryStore) -> None:
+    await store.ping()
+    assert_type(await store.sessions_of("7"), list[str])
+    assert_type(await store.revoke_user("7", keep="sid"), int)
+    assert_type(await store.prune(), int)
+    await store.aclose()
+
+
 async def use(session: Session) -> None:
+    await session.load()
     session["cart"] = [1, 2]
     assert_type(session["cart"], Any)
     assert_type(session.permanent, bool)
