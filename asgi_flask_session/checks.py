@@ -203,7 +203,7 @@ def _check_signing(given: Any) -> dict[str, Any]:
         raise SettingsError(f"digest_method is {digest!r}: write a function of hashlib, such as hashlib.sha256")
     try:
         usable = given.serializer.loads(given.serializer.dumps({})) == {}
-    except (AttributeError, TypeError):
+    except Exception:  # noqa: BLE001  # it may raise anything
         usable = False
     if not usable:
         raise SettingsError(f"serializer is {_a(given.serializer)}: write an object whose loads reads what dumps wrote")

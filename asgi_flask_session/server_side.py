@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from anyio import CancelScope, current_time, fail_after, sleep
 
-from .addresses import client_address
+from .addresses import client_address, normal_address
 from .asgi import Scope
 from .cookies import is_deletion, set_cookie_value
 from .errors import BadRecord, SessionError, SettingsError, StoreUnavailable, UnwritableSession
@@ -29,7 +29,7 @@ from .logs import logger, warn_once
 from .merge import merge
 from .payload import MAX_NESTING, MAX_TEXT, nested_too_deep
 from .policy import CookieAction, cookie_action, refresh_due
-from .records import Records
+from .records import Format, Records
 from .revocation import refuses
 from .session import Session, plain
 from .settings import Settings
@@ -38,8 +38,10 @@ from .stores.base import open_store
 
 T = TypeVar("T")
 
-# What takes the place of a record whose id is dead: an empty one, whoever reads it.
-ENDED = b"{}"
+# What takes the place of a record whose id is dead, by its format. To us it is no record; and what else reads records
+# of that format takes it for none, and makes a new id: Flask-Session null, Quart-Session what is no JSON.
+ENDED: dict[Format, bytes] = {"msgpack": b"null", "json": b"null", "tagged": b"ended"}
+_IS_ENDED = frozenset(ENDED.values())
 _BRIEFLY = 60  # seconds that something lives which is soon deleted, or kept for longer
 
 _ADDRESS = "_addr"  # Quart-Session's key
@@ -123,7 +125,7 @@ class ServerSide(Side):
         if is_revoked is not None and not loaded.new and await refuses(is_revoked, loaded):
             loaded = self.revoked(loaded)
         if is_unloaded(session):  # no other task of the request was faster
-            for name in (*OF_THE_DATA, "modified", "_format"):
+            for name in (*OF_THE_DATA, "modified", "_format", "_address"):
                 setattr(session, name, getattr(loaded, name))
             session._scope = None
             fill(session, loaded)
@@ -144,15 +146,20 @@ class ServerSide(Side):
 
     async def _opened(self, record: bytes, session: Session) -> dict[str, Any] | None:
         """Return what a record gives this request; None for one that is damaged, over, ended or another's."""
+        if record in _IS_ENDED:
+            return None
         try:
             data, form = self._records.loads(record)
         except BadRecord as error:
             warn_once("damaged", "a record in the store is no session: %s. Its visitor gets a new one", error)
             return None
-        if self.settings.protection and data.pop(_ADDRESS, session._address) != session._address:
-            if self._ends_foreign:
-                await self._end(session)
-            return None  # the record stays otherwise: to delete it would let a thief log its owner out
+        address = session._address
+        if self.settings.protection:
+            address = data.pop(_ADDRESS, address)  # kept as it is spelled: its writer may compare the text
+            if normal_address(address) != session._address:
+                if self._ends_foreign:
+                    await self._end(session)
+                return None  # the record stays otherwise: to delete it would let a thief log its owner out
         began = None
         if self._absolute_lifetime is not None:
             began = self._take_beginning(data)
@@ -160,7 +167,7 @@ class ServerSide(Side):
                 return None
         if not data:
             return None
-        session._format, session._began = form, began
+        session._format, session._began, session._address = form, began, address
         return data
 
     # Writing
@@ -264,7 +271,7 @@ class ServerSide(Side):
                 await self._take_back(new)
                 return self._lost(session)
             if data.keys() <= {_PERMANENT}:  # whatever was in it is gone
-                if await self._call(self.store.replace(old, ENDED, _BRIEFLY, stored)):
+                if await self._call(self.store.replace(old, ENDED[session._format], _BRIEFLY, stored)):
                     await self._take_back(new)
                     await self._end(session)
                     return _ended(session)
@@ -275,7 +282,7 @@ class ServerSide(Side):
                 if renews:
                     new = await self._prepare(new, record)
                 if await self._call(
-                    self.store.replace(old, ENDED, _BRIEFLY, stored)
+                    self.store.replace(old, ENDED[session._format], _BRIEFLY, stored)
                     if renews
                     else self.store.replace(old, record, self._ttl, stored)
                 ):

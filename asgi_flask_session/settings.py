@@ -140,7 +140,7 @@ class Settings:
     #: How many verified cookie values to remember, with their texts: at most 48 KiB each.
     remember: int = 0
     session_class: type[Session] = Session
-    #: SESSION_PERMANENT of Flask-Session and Quart-Session: a new session outlives the browser, unless it says not.
+    #: What Flask-Session and Quart-Session call SESSION_PERMANENT: a new session outlives the browser.
     permanent: bool = False
     #: Where sessions are kept, if not in their cookie: a store of asgi_flask_session.stores, one of your own, or a
     #: URL such as "redis://localhost". The fields from here on count only with a store.
@@ -277,6 +277,9 @@ def _of_flask_session(interface: Any) -> dict[str, Any]:
         return {}
     names = {"key_prefix": "key_prefix", "use_signer": "sign_ids", "permanent": "permanent", "sid_length": "id_bytes"}
     found = {ours: getattr(interface, theirs) for theirs, ours in names.items() if hasattr(interface, theirs)}
+    if isinstance(told := getattr(interface, "_config", None), dict):  # Quart-Session's
+        found["protection"] = told.get("SESSION_PROTECTION") is True
+        found["trusted_proxies"] = int(told.get("SESSION_REVERSE_PROXY") is True)
     if "flask_session" in kinds:
         encoder = getattr(getattr(interface, "serializer", None), "encoder", None)
         found["record_format"] = "json" if type(encoder).__module__ == "msgspec.json" else "msgpack"

@@ -101,7 +101,9 @@ class Side(ABC):
     def _make_permanent(self, session: Session) -> None:
         """Let a new session outlive the browser where the settings say so and the app says nothing."""
         if self.settings.permanent and session.new and dict.__len__(session):
-            dict.setdefault(session, "_permanent", True)
+            data = {"_permanent": True, **plain(session)}  # the key first, as Flask-Session writes it
+            dict.clear(session)
+            dict.update(session, data)
 
     def _refresh_due(self, session: Session) -> bool:
         return refresh_due(self.settings, age=int(self.clock()) - (session._signed or 0))

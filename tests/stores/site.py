@@ -9,6 +9,7 @@ import anyio
 from driver import LOOPS, SECRET, app_that, nothing, request, respond
 
 from asgi_flask_session import FlaskSessionASGI
+from asgi_flask_session.server_side import ENDED
 from asgi_flask_session.stores.memory import MemoryStore
 
 UNKNOWN = "an-id-of-the-right-form-that-no-store-ever-had"
@@ -61,7 +62,7 @@ class Watched(MemoryStore):
 
     @property
     def data(self):
-        return {sid: json.loads(value) for sid, value in self.raw.items()}
+        return {sid: {} if value in ENDED.values() else json.loads(value) for sid, value in self.raw.items()}
 
     def put(self, sid, record, ttl=1000):
         self._kept[f"session:{sid}"] = record, self._clock() + ttl

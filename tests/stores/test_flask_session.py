@@ -108,13 +108,8 @@ def write(side, data, cookie=None):
 
 
 def write_to_both(both, data):
-    """Return the lines of a new session with *data* in it, there and here.
-
-    A new session of Flask-Session's has the key of permanence first, one of ours last if the app says nothing.
-    """
-    mark = {"_permanent": True} if both.ours.settings.permanent else {}
-    there = both.theirs.line(None, lambda session: session.update(data))
-    return there, both.ours.line(None, lambda session: session.update({**mark, **data}))
+    """Return the lines of a new session with *data* in it, there and here."""
+    return [side.line(None, lambda session: session.update(data)) for side in (both.theirs, both.ours)]
 
 
 def read(side, cookie):

@@ -201,7 +201,7 @@ def check(run):
 
 
 def is_dead(record):
-    return record in (None, b"{}")
+    return record in (None, b"ended")
 
 
 def first_answer(run, number):

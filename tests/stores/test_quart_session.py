@@ -167,6 +167,13 @@ def test_settings_are_those_that_quart_session_was_told(pair):
     assert (settings.record_format, settings.id_bytes) == ("tagged", 32)
 
 
+@pytest.mark.parametrize("protection", [True, False, "strong"])
+@pytest.mark.parametrize("proxied", [True, False])
+def test_protection_is_that_of_quart_session(pair, protection, proxied):
+    settings = pair(SESSION_PROTECTION=protection, SESSION_REVERSE_PROXY=proxied).ours.settings
+    assert (settings.protection, settings.trusted_proxies) == (protection is True, int(proxied))
+
+
 def test_settings_of_quart_session_untold(pair):
     settings = pair().ours.settings
     assert (settings.key_prefix, settings.permanent, settings.sign_ids) == ("session:", True, False)
@@ -371,6 +378,15 @@ def test_session_without_an_address_is_bound_by_the_next_write_here(pair):
     write(both.ours, {"a": 1}, cookie)
     assert address_in(both, cookie) == HERE
     assert read(both.theirs, cookie) == {"user": "ada", "a": 1}
+
+
+@pytest.mark.parametrize("address", ["::ffff:192.0.2.1", "fe80::1%eth0", "2001:db8::1"])
+def test_address_is_the_same_however_quarts_server_spells_it(pair, address):
+    both = pair(SESSION_PROTECTION=True, protection=True)
+    cookie = write(both.theirs, DATA, address=address)
+    assert read(both.ours, cookie, address=address) == DATA
+    write(both.ours, {"a": 1}, cookie, address=address)
+    assert read(both.theirs, cookie, address=address) == {**DATA, "a": 1}
 
 
 # Signed ids, which today's Werkzeug lets Quart-Session read but not write

@@ -499,7 +499,7 @@ def test_logout_by_pops_takes_the_user_out_of_what_another_wrote(site):
     assert site.store.data == {answer.cookie: {"n": 1}}
 
 
-ENDS = {"deleted": None, "regenerated": b"{}", "damaged": b"\xc1\xff"}
+ENDS = {"deleted": None, "regenerated": b"ended", "damaged": b"\xc1\xff"}
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())

@@ -102,7 +102,7 @@ def test_no_value_is_in_the_message_of_an_error(site):
 # Damaged records
 
 DAMAGED = {
-    "no text": b"\xc1\xff", "a list": b"[1]", "a number": b"5", "null": b"null", "a string": b'"a"', "nothing": b"",
+    "no text": b"\xc1\xff", "a list": b"[1]", "a number": b"5", "true": b"true", "a string": b'"a"', "nothing": b"",
     "pickle": b"\x80\x04}\x94.", "cut": b'{"a":', "a tag that raises": b'{"a":{" d":5}}', "not UTF-8": b'{"a":"\xff"}',
     "too deep": b'{"a":' + b"[" * 600 + b"]" * 600 + b"}", "too large": b'{"a":"%s"}' % (b"x" * 1024 * 1024),
     "a msgpack list": b"\x91\x01", "cut msgpack": b"\x81\xa1a", "deep msgpack": b"\x81\xa1a" + b"\x91" * 100_000,
