@@ -13,24 +13,19 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from errno import errorcode
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 from time import monotonic
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import unquote
-from weakref import WeakMethod
 from zlib import crc32
-
-from anyio import Event
-from anyio.lowlevel import current_token
 
 from ..errors import SettingsError, StoreUnavailable
 from .base import DEFAULT_TIMEOUT, BaseStore, Unavailable
+from .threads import Threads
 
 if sys.platform == "win32":
     import msvcrt
@@ -106,7 +101,7 @@ class FileStore(BaseStore):
         self._patience = timeout.total_seconds() / 2
         self._clock = clock
         self._unavailable = Unavailable("the file store")
-        self._threads = _Threads(_THREADS)
+        self._threads = Threads(_THREADS, "FileStore")
 
     @classmethod
     def from_url(cls, url: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> Self:
@@ -307,53 +302,3 @@ def _wait_for_lock(descriptor: int, until: float) -> None:
             raise StoreUnavailable("the file store failed: a record was locked for too long")
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-class _Threads:
-    """Runs functions in up to *most* threads, whichever event loops they are awaited on.
-
-    A thread is taken until its function returns, whether or not it is still awaited.
-    """
-
-    _executor: ThreadPoolExecutor | None
-    _lock: Lock
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._forget()
-        if hasattr(os, "register_at_fork"):
-            kept = WeakMethod(self._forget)
-            os.register_at_fork(after_in_child=lambda: (forget := kept()) and forget())
-
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Return or raise what *function* does. One that has not begun when the wait is cancelled is not called."""
-        loop: Any = current_token().native_token
-        call_soon = loop.run_sync_soon if hasattr(loop, "run_sync_soon") else loop.call_soon_threadsafe  # trio, asyncio
-        done = Event()
-
-        def tell(_: Future[T]) -> None:
-            with suppress(RuntimeError):  # that event loop has ended
-                call_soon(done.set)
-
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(self._most, thread_name_prefix="FileStore")
-            future = self._executor.submit(function, *args)
-        future.add_done_callback(tell)
-        try:
-            await done.wait()
-        finally:
-            future.cancel()
-        return future.result()
-
-    def close(self) -> None:
-        """Let the threads end, when all that was asked for is done."""
-        with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False)
-
-    def _forget(self) -> None:
-        """Begin without threads, which a forked child has not got from its parent."""
-        self._executor = None
-        self._lock = Lock()
