@@ -31,15 +31,19 @@ class Store(Protocol):
 
     async def get(self, key: str) -> bytes | None:
         """Return the value; None if there is none."""
+        ...
 
     async def create(self, key: str, value: bytes, ttl: int) -> bool:
         """Store the value only if the key is absent, and say whether that was so."""
+        ...
 
     async def replace(self, key: str, value: bytes, ttl: int, expected: bytes) -> bool:
         """Store the value only in place of *expected*, and say whether that was there."""
+        ...
 
     async def touch(self, key: str, ttl: int) -> bool:
         """Give the key a new lifetime only if it is present, and say whether it was."""
+        ...
 
     async def delete(self, key: str) -> None:
         """Take the key away; an absent one is no error."""

@@ -142,10 +142,10 @@ class FlaskSessionInterface(SessionInterface):
         side = self._side(app)
         if isinstance(side, ClientSide):
             raise SettingsError("a session in a cookie is nowhere to be looked up: set a store, or is_revoked")
-        if not hasattr(side.store, "revoke_user"):
+        revoke: Any = getattr(side.store, "revoke_user", None)
+        if revoke is None:
             raise NotImplementedError(f"{type(side.store).__name__} cannot list the sessions of a user")
-        ended: int = background_loop.run(side.store.revoke_user(user_id, keep))
-        return ended
+        return int(background_loop.run(revoke(user_id, keep)))
 
     def regenerate(self, session: Session) -> None:
         """Give the session a new id when the response goes out, as Flask-Session's method of this name."""
@@ -177,8 +177,8 @@ def _scope(environ: dict[str, Any]) -> Scope:
 
 def _answer_unavailable(response: Response) -> None:
     """Turn whatever response the app has made into the 503 that an ASGI app would have given."""
-    if hasattr(response.response, "close"):
-        response.response.close()
+    if callable(close := getattr(response.response, "close", None)):
+        close()
     response.direct_passthrough = False
     response.headers.clear()
     response.status_code = 503

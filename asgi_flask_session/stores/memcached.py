@@ -124,7 +124,8 @@ class MemcachedStore(BaseStore):
     async def _call(self, command: Callable[..., T], key: str, *args: Any) -> T:
         if not _KEY.fullmatch(key):
             raise StoreUnavailable("memcached takes keys of up to 250 visible ASCII characters: shorten key_prefix")
-        return await self._run("" if self._hasher is None else self._hasher.get_node(key), command, key, *args)
+        server = "" if self._hasher is None else str(self._hasher.get_node(key))
+        return await self._run(server, command, key, *args)
 
     async def _run(self, name: str, command: Callable[..., T], *args: Any) -> T:
         if self._process != os.getpid():

@@ -414,6 +414,22 @@ def test_a_loop_that_has_ended_leaves_the_threads_at_work(folder, waiters, caplo
     assert caplog.records == []
 
 
+def count_open_files():
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="open files cannot be listed here")
+def test_no_file_stays_open(folder):
+    async def test(store):
+        before = count_open_files()
+        for number in range(10):
+            await store.create(f"{number}", b"x", TTL)
+            await store.get(f"{number}")
+        return count_open_files() - before
+
+    assert ask(FileStore(folder), test) == 0
+
+
 def test_threads_and_loops_share_one_store(folder):
     assert counted_by_many_threads(FileStore(folder)) == b"120"
 
@@ -533,3 +549,27 @@ else:
 def test_a_store_that_was_used_before_a_fork_works_after_it(folder):
     (printed,) = together(FORK, (folder,))
     assert printed.splitlines() == ["child [b'1', b'1', None]", "parent [b'1', b'1', b'1']"]
+
+
+FORK_UNDER_A_LOCK = """
+import os, sys, time
+import anyio
+from asgi_flask_session.stores import file
+
+store = file.FileStore(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+here, there = os.pipe()
+with store._locked(file._name("a"), time.monotonic() + 5):
+    child = os.fork()
+    if not child:
+        os.read(here, 1)  # it has the lock's file open too
+        os._exit(0)
+print(anyio.run(store.create, "a", b"x", 60))
+os.write(there, b"x")
+"""
+
+
+@POSIX
+def test_a_child_that_was_forked_under_a_lock_keeps_it_from_nobody(folder):
+    assert together(FORK_UNDER_A_LOCK, (folder,)) == ["True"]

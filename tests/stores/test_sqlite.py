@@ -1,13 +1,14 @@
 import asyncio
 import gc
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -332,10 +333,12 @@ def test_a_row_of_others_that_is_over_is_pruned(path, clock):
         await store.ping()
         with rows(path) as other:
             put = "INSERT INTO sessions (session_id, data, expiry) VALUES (?, 'x', ?)"
-            other.executemany(put, [("a", None), ("b", "2023-11-14T22:13:20"), ("c", FUTURE), (None, PAST)])
-        return await store.prune(), await store.get("c")
+            other.executemany(
+                put, [("a", None), ("b", "2023-11-14T22:13:20"), ("c", FUTURE), (None, PAST), (None, None)]
+            )
+        return [record async for record in store._records()], await store.prune(), await store.get("c")
 
-    assert ask(SQLiteStore(path, clock=clock), test) == (3, b"x")
+    assert ask(SQLiteStore(path, clock=clock), test) == ([("c", b"x")], 4, b"x")
 
 
 # The thread
@@ -684,6 +687,7 @@ def start(script, *args):
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONPATH": folders},
+        start_new_session=True,
     )
 
 
@@ -698,6 +702,8 @@ def together(script, *calls):
         return [process.communicate(timeout=60)[0].strip() for process in processes]
     finally:
         for process in processes:
+            with suppress(OSError, AttributeError):  # they have ended, or there are no groups here
+                os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             process.communicate()
 
