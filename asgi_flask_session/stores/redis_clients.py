@@ -27,12 +27,14 @@ from ..payload import MAX_TEXT
 from .redis_urls import CLUSTER, SENTINEL, Target
 
 # Neither library is a plain import, since either will do: where redis-py is missing, coredis serves both loops.
+redis_py: Any = None
 try:
-    redis_py: Any = import_module("redis.asyncio")
+    import_module("redis")
 except ModuleNotFoundError as error:
     if error.name != "redis" or find_spec("coredis") is None:
         raise
-    redis_py = None
+else:
+    redis_py = import_module("redis.asyncio")
 
 # Compare and set. A key of another type holds no session; whatever else is wrong comes out as the server says it.
 _REPLACE = """\
@@ -260,8 +262,8 @@ class _Link:
             if self._given_up and not self._calls:
                 self._end.set()
 
-    @abstractmethod
-    async def _call(self, command: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any: ...
+    async def _call(self, command: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
+        return await command(*arguments)
 
     @abstractmethod
     def _costs(self, error: BaseException) -> bool:
@@ -452,10 +454,6 @@ class _CoredisLink(_Link):
     async def call(self, command: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         return await _unbroken(self._tasks, super().call, command, *arguments)
 
-    async def _call(self, command: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
-        with fail_after(self.timeout):
-            return await command(*arguments)
-
     def _costs(self, error: BaseException) -> bool:
         kinds = import_module("coredis.exceptions")
         return isinstance(error, kinds.ReadOnlyError) or not isinstance(error, kinds.ResponseError)
@@ -476,16 +474,16 @@ class _CoredisLink(_Link):
         once = import_module("coredis.retry").NoRetryPolicy()
         addresses = [TCPLocation(host, port) for host, port in _shuffled(target.addresses)]
         if target.kind == CLUSTER:
-            own |= {"startup_nodes": addresses, "skip_full_coverage_check": True}
+            own |= {"startup_nodes": addresses, "skip_full_coverage_check": True, "pool_timeout": self.timeout / 2}
             client = coredis.RedisCluster(**own, retry_policy=once, verify_version=False)
         elif target.kind == SENTINEL:
             each = self.timeout / 2 / len(addresses)  # they are asked one after another
             asked = {**limits, **_sentinel_login(target), "stream_timeout": each, "connect_timeout": each}
-            own |= {"db": target.db, "client_name": options.get("client_name")}
+            own |= {"db": target.db, "client_name": options.get("client_name"), "timeout": self.timeout / 2}
             manager = coredis.Sentinel(addresses, sentinel_kwargs=asked, retry_policy=once, **own)
             client = (await stack.enter_async_context(manager)).primary_for(target.service)
         else:
-            own |= {"db": target.db, "client_name": options.get("client_name")}
+            own |= {"db": target.db, "client_name": options.get("client_name"), "pool_timeout": self.timeout / 2}
             host, port = target.addresses[0]
             client = coredis.Redis(host, port, **own, retry_policy=once, verify_version=False)
         await stack.enter_async_context(client)

@@ -70,7 +70,10 @@ _OURS = ("table", "schema", "sequence")  # what in a URL's query is not for the 
 
 _CONNECTIONS = 10  # of one store on one event loop
 _TRUSTED = 0.1  # seconds after its last use in which a connection is not tried out first: no restart is faster
-_STRICT = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"  # an error for what would be cut off
+_OF_MYSQL = (  # an error for what would be cut off, and for a lock that is not to be had in time
+    "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES'), lock_wait_timeout = {0},"
+    " innodb_lock_wait_timeout = {0}"
+)
 _QUOTING = ("22", "23")  # how the SQLSTATE of an error about data begins, which may quote them
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # the table holds UTC without saying so
@@ -430,7 +433,7 @@ def _checked(url: str) -> URL:
 def _engine(url: URL, limit: float) -> AsyncEngine:
     """Return an engine that has not connected yet."""
     driver = url.get_driver_name()
-    of_mysql = {"connect_timeout": limit / 2, "init_command": _STRICT}
+    of_mysql = {"connect_timeout": limit / 2, "init_command": _OF_MYSQL.format(max(1, ceil(limit)))}
     arguments: dict[str, dict[str, Any]] = {
         "asyncpg": {"timeout": limit / 2},
         "aiomysql": of_mysql,
@@ -465,18 +468,22 @@ def _engine(url: URL, limit: float) -> AsyncEngine:
             except Exception as error:
                 raise InvalidatePoolError from error
             except BaseException:
-                _drop(driver, record.driver_connection)
+                _drop_later(limit, driver, record.driver_connection)
                 raise
 
     def give_up(context: ExceptionContext) -> None:
-        # Before SQLAlchemy closes the connection of a cancelled statement: it would wait for the server's consent.
         if context.connection is not None and not isinstance(context.original_exception, Exception):
-            _drop(driver, context.connection.connection.driver_connection)
+            _drop_later(limit, driver, context.connection.connection.driver_connection)
 
     event.listen(engine.sync_engine, "checkout", try_out)
     event.listen(engine.sync_engine, "checkin", _was_used)
     event.listen(engine.sync_engine, "handle_error", give_up)
     return engine
+
+
+def _drop_later(seconds: float, driver: str, client: Any) -> None:
+    """Drop a connection with a cancelled statement if asking the server to end that has led to nothing by then."""
+    asyncio.get_running_loop().call_later(seconds, _drop, driver, client)
 
 
 def _drop(driver: str, client: Any) -> None:

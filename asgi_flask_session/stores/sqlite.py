@@ -227,13 +227,12 @@ class SQLiteStore(BaseStore):
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
+            _close(connection)
 
     def __del__(self) -> None:
         if self._calls is not None:
             if self._connection is not None:
-                self._calls.put(self._connection.close)
+                self._calls.put(partial(_close, self._connection))
             self._calls.put(None)
 
 
@@ -268,6 +267,11 @@ def _guard_forks(store: SQLiteStore) -> None:
 
 
 # With the connection
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        connection.close()
 
 
 def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> list[Any]:

@@ -1,6 +1,7 @@
 """asgi_flask_session.adapters.flask: Flask's own session interface, and ours in its place."""
 
 import asyncio
+import json
 import os
 import threading
 
@@ -16,6 +17,7 @@ from markupsafe import Markup
 
 from asgi_flask_session import FlaskSessionASGI, Settings, SettingsError, StoreUnavailable
 from asgi_flask_session.adapters.flask import FlaskSessionInterface
+from asgi_flask_session.stores.base import open_store
 from asgi_flask_session.stores.memory import MemoryStore
 
 KINDS = {"cookie": FlaskSessionInterface, "store": lambda: FlaskSessionInterface(store=MemoryStore())}
@@ -203,6 +205,125 @@ def test_a_forked_worker_has_a_loop_of_its_own(tmp_path):
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert client.get("/get").text == "1"  # each process has a memory of its own
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_workers_that_write_at_once_lose_nothing(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/sessions.db")
+    app = app_with(FlaskSessionInterface(store=store, store_timeout=10))
+
+    @app.get("/write/<name>")
+    def write(name):
+        session[name] = True
+        return ""
+
+    client = app.test_client()
+    client.get("/set")
+    cookie = {"Cookie": f"session={client.get_cookie('session').value}"}
+    workers = []
+    for worker in range(3):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                visitor = app.test_client(use_cookies=False)
+                codes = [visitor.get(f"/write/{worker}-{n}", headers=cookie).status_code for n in range(10)]
+                code = 0 if codes == [200] * 10 else 2
+            finally:
+                os._exit(code)
+        workers.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in workers] == [0, 0, 0]
+    with client.session_transaction() as transaction:
+        assert set(transaction) == {"n", *(f"{worker}-{n}" for worker in range(3) for n in range(10))}
+    asyncio.run(store.aclose())
+
+
+# Mounted in an ASGI app, with the session of both in one store
+
+
+def mounted(flask_app, store, handle):
+    """Return an ASGI app that changes the session by *handle*, and then lets Flask answer."""
+    from a2wsgi import WSGIMiddleware
+
+    inside = WSGIMiddleware(flask_app)
+
+    async def app(scope, receive, send):
+        handle(scope["session"])
+        await inside(scope, receive, send)
+
+    return FlaskSessionASGI(app, SECRET, store=store)
+
+
+def ask_mounted(app, path, cookie=None):
+    async def main():
+        messages, asked = [], iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+        async def receive():
+            return next(asked, None) or {"type": "http.disconnect"}
+
+        async def send(message):
+            messages.append(message)
+
+        headers = [(b"host", b"localhost")] + ([(b"cookie", f"session={cookie}".encode())] if cookie else [])
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+            "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": headers,
+            "client": ("127.0.0.1", 1), "server": ("localhost", 80),
+        }  # fmt: skip
+        await app(scope, receive, send)
+        lines = [value.decode() for name, value in messages[0]["headers"] if name.lower() == b"set-cookie"]
+        assert len(lines) <= 1
+        return lines[0].partition(";")[0].removeprefix("session=") if lines else None
+
+    return asyncio.run(main())
+
+
+def data_of(store, cookie):
+    record = asyncio.run(store.get(f"session:{cookie}"))
+    return None if record is None else json.loads(record)
+
+
+def mounted_app():
+    store = MemoryStore()
+    app = app_with(FlaskSessionInterface(store=store))
+
+    @app.get("/login")
+    def login():
+        session["_user_id"] = "7"
+        return ""
+
+    return store, app
+
+
+def test_what_flask_and_the_app_around_it_change_is_in_one_record_and_one_cookie():
+    store, app = mounted_app()
+    cookie = ask_mounted(mounted(app, store, lambda s: s.update(around=1)), "/set")
+    assert data_of(store, cookie) == {"n": 1, "around": 1}
+    ask_mounted(mounted(app, store, lambda s: s.update(around=2)), "/set", cookie)
+    assert data_of(store, cookie) == {"n": 2, "around": 2}
+
+
+def test_a_login_in_flask_takes_the_change_around_it_along():
+    store, app = mounted_app()
+    before = ask_mounted(mounted(app, store, lambda s: s.update(cart=[1])), "/untouched")
+    after = ask_mounted(mounted(app, store, lambda s: s.update(around=1)), "/login", before)
+    assert after != before
+    assert (data_of(store, before), data_of(store, after)) == (None, {"_user_id": "7", "cart": [1], "around": 1})
+
+
+def test_a_logout_in_flask_ends_the_session_that_is_changed_around_it():
+    store, app = mounted_app()
+    cookie = ask_mounted(mounted(app, store, lambda s: s.update(a=1)), "/untouched")
+    assert ask_mounted(mounted(app, store, lambda s: s.update(b=1)), "/clear", cookie) == ""
+    assert data_of(store, cookie) is None
+
+
+def test_a_logout_around_flask_ends_the_session_that_flask_reads():
+    store, app = mounted_app()
+    cookie = ask_mounted(mounted(app, store, lambda s: s.update(a=1)), "/untouched")
+    assert ask_mounted(mounted(app, store, lambda s: s.clear()), "/get", cookie) == ""
+    assert data_of(store, cookie) is None
 
 
 class Broken:

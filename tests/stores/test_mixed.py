@@ -9,14 +9,16 @@ import flask
 import pytest
 import quart
 from driver import SECRET, respond, scope_for
-from services import postgresql
+from services import mariadb, mongodb, postgresql
 
 from asgi_flask_session import FlaskSessionASGI
 from asgi_flask_session.adapters.flask import FlaskSessionInterface
 from asgi_flask_session.stores.base import open_store
 from quart_plugin import FlaskSessionInterface as QuartSessionInterface
 
-KINDS = ["memory", "sqlite", "file", "redis", "memcached", "postgresql"]
+KINDS = ["memory", "sqlite", "file", "redis", "memcached", "postgresql", "mariadb", "mongodb"]
+SERVERS = {"postgresql": postgresql, "mariadb": mariadb, "mongodb": mongodb}
+DRIVERS = {"postgresql": "postgresql+asyncpg://", "mariadb": "mysql+aiomysql://", "mongodb": ""}
 WAIT = 5.0  # seconds for one call of a store that serves fifty at once on a small machine
 
 
@@ -24,17 +26,22 @@ WAIT = 5.0  # seconds for one call of a store that serves fifty at once on a sma
 def url_of(kind, tmp_path, request):
     if kind in ("redis", "memcached"):
         yield request.getfixturevalue(f"{kind}_server").url
-    elif kind == "postgresql":
-        with postgresql.running() as server:
-            yield f"postgresql+asyncpg://{server.url}"
+    elif kind in SERVERS:
+        with SERVERS[kind].running() as server:
+            yield f"{DRIVERS[kind]}{server.url}"
     else:
         yield {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/sessions.db", "file": f"file://{tmp_path}"}[kind]
 
 
-@pytest.fixture(params=KINDS)
-def store(request, tmp_path):
-    with url_of(request.param, tmp_path, request) as url:
-        yield open_store(url)
+@pytest.fixture(params=KINDS, scope="module")
+def url(request, tmp_path_factory):
+    with url_of(request.param, tmp_path_factory.mktemp("store"), request) as url:
+        yield url
+
+
+@pytest.fixture
+def store(url):
+    return open_store(url)
 
 
 def asgi_side(store):

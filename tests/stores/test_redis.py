@@ -138,7 +138,7 @@ class TestGivenRedisPy(Real, StoreContract, UsersContract, FiftyWriters):
             yield RedisStore(client)
 
 
-class TestGivenCoredis(Real, StoreContract, UsersContract, FiftyWriters):
+class TestGivenCoredis(Real, StoreContract, UsersContract):
     @pytest.fixture(autouse=True)
     def _server(self, redis_server):
         self.url = redis_server.url
