@@ -33,7 +33,10 @@ class Target:
 
 def parse(url: str) -> Target:
     """Read a URL; raises SettingsError, whose message quotes none of it, since it may hold a password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise SettingsError("the store's URL has a bracket that ends nowhere: write %5B for [ and %5D for ]") from None
     scheme, _, kind = parts.scheme.partition("+")
     if scheme not in ("redis", "rediss") or kind not in _FORMS:
         raise SettingsError(f"the store's URL is none of Redis: write {' or '.join(_FORMS.values())}")

@@ -28,7 +28,6 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
-    ExceptionContext,
     Executable,
     Integer,
     LargeBinary,
@@ -246,7 +245,8 @@ class _Database:
             await asyncio.wait((task,))  # which, unlike awaiting the task itself, does not cancel it
         except BaseException:
             if self._can_cancel:
-                loop.call_at(began + self._limit, task.cancel)
+                loop.call_at(began + self._limit, task.cancel)  # the server is asked to end the statement
+                loop.call_at(began + 2 * self._limit, task.cancel)  # and has not answered that either
             raise
         if task.cancelled():
             raise ConnectionError("the store was closed")
@@ -467,23 +467,10 @@ def _engine(url: URL, limit: float) -> AsyncEngine:
                 dialect.do_ping(connection)
             except Exception as error:
                 raise InvalidatePoolError from error
-            except BaseException:
-                _drop_later(limit, driver, record.driver_connection)
-                raise
-
-    def give_up(context: ExceptionContext) -> None:
-        if context.connection is not None and not isinstance(context.original_exception, Exception):
-            _drop_later(limit, driver, context.connection.connection.driver_connection)
 
     event.listen(engine.sync_engine, "checkout", try_out)
     event.listen(engine.sync_engine, "checkin", _was_used)
-    event.listen(engine.sync_engine, "handle_error", give_up)
     return engine
-
-
-def _drop_later(seconds: float, driver: str, client: Any) -> None:
-    """Drop a connection with a cancelled statement if asking the server to end that has led to nothing by then."""
-    asyncio.get_running_loop().call_later(seconds, _drop, driver, client)
 
 
 def _drop(driver: str, client: Any) -> None:

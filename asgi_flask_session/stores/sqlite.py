@@ -97,8 +97,7 @@ class SQLiteStore(BaseStore):
             f'SELECT id, CAST(session_id AS BLOB), {_DATA}, {_LIVES} FROM "{table}"'  # noqa: S608
             f" WHERE id > ? AND session_id IS NOT NULL ORDER BY id LIMIT {_BATCH}"
         )
-        if hasattr(os, "register_at_fork"):
-            _guard_forks(self)
+        _guard_forks(self)
 
     @classmethod
     def from_url(cls, url: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> Self:
@@ -263,7 +262,8 @@ def _guard_forks(store: SQLiteStore) -> None:
             found._calls = None  # the thread stayed with the parent
             found._entry, found._in_use = Lock(), Lock()
 
-    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
 # With the connection

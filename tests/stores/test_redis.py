@@ -116,7 +116,11 @@ class TestByUrl(Real, StoreContract, UsersContract, SessionContract):
 
 
 class FiftyWriters(SessionContract):
-    """The promise of sessions for which it matters most what the server is made of."""
+    """The promise of sessions for which it matters most what the server is made of, less often than by URL."""
+
+    @pytest.mark.parametrize("turn", range(2))
+    def test_fifty_requests_at_once_lose_no_write(self, loop, clock, turn):
+        super().test_fifty_requests_at_once_lose_no_write(loop, clock, turn)
 
     test_fifty_increments_under_regenerates_that_keep_them = None
     test_a_logout_during_late_writes_stays_one = None
@@ -304,6 +308,8 @@ def test_what_a_url_says(url, addresses, rest):
         ("redis://:p4ss/word@h", "special characters as %XX"),
         ("redis://:p4ss#word@h", "special characters as %XX"),
         ("redis://:p4ssword@a,b", "write redis://"),
+        ("redis://:p4ss[word@h", "write %5B"),
+        ("redis://:p4ssword@[::1", "write %5B"),
         ("redis://h/db", "is no number"),
         ("redis://h/-1", "is no number"),
         ("redis://h/1/2", "another form"),
