@@ -228,8 +228,9 @@ class _Database:
         self._making = asyncio.Lock()
         self._has_table = False
         self._closed = False
-        self._clients: set[Any] = set()  # the driver's connections
-        if connections != maxsize:
+        self._clients: set[Any] = set()  # the driver's connections, where they can be dropped
+        self._drop = _DROP.get(engine.dialect.driver, "")
+        if self._drop and connections != maxsize:
             event.listen(engine.sync_engine, "connect", lambda made, _: self._clients.add(made.driver_connection))
             event.listen(engine.sync_engine, "close", lambda made, _: self._clients.discard(made.driver_connection))
 
@@ -269,7 +270,8 @@ class _Database:
         """Close the connections that are left without telling the server, which may not answer."""
         self._closed = True
         for client in self._clients:
-            _drop(self._engine.dialect.driver, client)
+            with suppress(RuntimeError):  # where its loop is closed, so is the connection
+                getattr(client, self._drop)()
         self._clients.clear()
 
     async def _work(self, table: Table, how: Callable[..., T], what: Any, values: dict[str, Any]) -> T:
@@ -471,13 +473,6 @@ def _engine(url: URL, limit: float) -> AsyncEngine:
     event.listen(engine.sync_engine, "checkout", try_out)
     event.listen(engine.sync_engine, "checkin", _was_used)
     return engine
-
-
-def _drop(driver: str, client: Any) -> None:
-    """Close a driver's connection at once and without telling the server, where the driver can do that."""
-    if client is not None and driver in _DROP:
-        with suppress(RuntimeError):  # where its loop is closed, so is the connection
-            getattr(client, _DROP[driver])()
 
 
 def _was_used(_connection: object, record: ConnectionPoolEntry) -> None:

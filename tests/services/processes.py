@@ -70,7 +70,11 @@ class Process:
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self.options
         )
-        wait_until(self._is_ready, f"{self.command[0]} does not start")
+        try:
+            wait_until(self._is_ready, f"{self.command[0]} does not start")
+        except BaseException:
+            self.kill()
+            raise
 
     def _is_ready(self):
         if self.process.poll() is not None:

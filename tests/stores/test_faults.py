@@ -641,7 +641,7 @@ async def never_blocked():
         group.start_soon(tick)
         yield
         group.cancel_scope.cancel()
-    assert longest < LIMIT / 2
+    assert longest < LIMIT  # a call that blocked the loop would take all of that
 
 
 class Silence:
@@ -966,7 +966,7 @@ def test_requests_that_are_cancelled(backend, network, give_up):
             return given_up
 
     assert 0 < backend.run(test) <= 50
-    assert network.most <= 2 * MOST[backend.name]  # one that was broken off is open until the proxy has noticed
+    assert network.most <= 1.2 * MOST[backend.name]  # one that was broken off is closed a moment later
     no_connection_is_left(network)
 
 

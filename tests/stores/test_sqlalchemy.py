@@ -793,6 +793,20 @@ def test_a_call_cancelled_while_it_waits_for_a_lock(url, cancelled):
     assert anyio.run(test) == (True, True, b"b")
 
 
+def test_the_server_does_not_wait_on_for_a_lock_that_nobody_waits_for(server):
+    async def test():
+        async with opened(server.store_url) as store:
+            await store.create("a", b"x", TTL)
+        async with opened(server.store_url, seconds=1) as store, connected(server.store_url) as other:
+            await other.execute(text(f"UPDATE {table_of(server.store_url)} SET expiry = expiry"))
+            calls = (store.replace("a", b"y", TTL, b"x") for _ in range(CONNECTIONS))
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            await until_closed(server, left=1)  # the one that has the lock
+            return {type(answer) for answer in answers}
+
+    assert anyio.run(test) == {StoreUnavailable}
+
+
 @CANCELLED
 def test_connections_are_bounded_whoever_gives_up(server, cancelled):
     async def test():
