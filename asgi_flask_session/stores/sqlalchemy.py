@@ -78,6 +78,7 @@ _QUOTING = ("22", "23")  # how the SQLSTATE of an error about data begins, which
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # the table holds UTC without saying so
 _LARGEST = 2**24 - 1  # bytes: a MEDIUMBLOB in MySQL, whose BLOB ends at 64 KiB
 _PAGE = 200  # records found by one statement
+_TRIES = 4  # to find or make the table
 
 
 class SQLAlchemyStore(BaseStore):
@@ -246,8 +247,8 @@ class _Database:
             await asyncio.wait((task,))  # which, unlike awaiting the task itself, does not cancel it
         except BaseException:
             if self._can_cancel:
-                loop.call_at(began + self._limit, task.cancel)  # the server is asked to end the statement
-                loop.call_at(began + 2 * self._limit, task.cancel)  # and has not answered that either
+                loop.call_at(began + self._limit, task.cancel)  # asks the server to end the statement
+                loop.call_at(began + 2 * self._limit, task.cancel)  # and waits no longer for that
             raise
         if task.cancelled():
             raise ConnectionError("the store was closed")
@@ -288,12 +289,15 @@ class _Database:
             raise
 
     async def _find_or_make(self, table: Table) -> None:
-        with suppress(DBAPIError):
-            await greenlet_spawn(self._use, _make, table, {})
-            self._has_table = True
-        if not self._has_table:  # another worker was making it just then
-            await greenlet_spawn(self._use, _make, table, {})
-            self._has_table = True
+        tries = 0
+        while not self._has_table:
+            try:
+                await greenlet_spawn(self._use, _make, table, {})
+                self._has_table = True
+            except DBAPIError:  # of workers that start at once each may look, find none, and make it
+                tries += 1
+                if tries == _TRIES:
+                    raise
 
     def _use(self, how: Callable[..., T], what: Any, values: dict[str, Any]) -> T:
         with self._engine.sync_engine.connect() as connection:
