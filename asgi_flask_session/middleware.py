@@ -99,7 +99,8 @@ class FlaskSessionASGI:
                 if type(inside) is dict:
                     inside = scope[key] = session  # so that what changes there from now on is noticed
             action = self._client.decide(session)
-            if self._is_revoked is not None and self._client.only_refreshes(session):
+            if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
+                # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
                 action = CookieAction.KEEP if await refuses(self._is_revoked, session) else action
             message = self._finish(session, message, action)
             written = True

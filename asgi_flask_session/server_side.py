@@ -217,9 +217,8 @@ class ServerSide(Side):
 
     async def _write_change(self, session: Session) -> CookieAction:
         """Write what the session is now; what a task of the same request changes meanwhile is for the next save."""
-        marks = session._unsaved, session._renew, session._cleared
+        renew, hard = session._renew, session._cleared  # hard: what others have put into it has to go as well
         empty = dict.__len__(session) <= dict.__contains__(session, _PERMANENT)
-        hard = session._cleared  # whatever others have put into it has to go as well
         session._unsaved = session._renew = session._cleared = False
         try:
             if empty and (hard or session.sid is None):
@@ -227,9 +226,9 @@ class ServerSide(Side):
                 return _ended(session)
             if session.sid is None:
                 return await self._begin(session)
-            return await self._update(session, session.sid, renew=marks[1], hard=hard)
+            return await self._update(session, session.sid, renew=renew, hard=hard)
         except BaseException:
-            session._unsaved, session._renew, session._cleared = True, *marks[1:]
+            session._unsaved, session._renew, session._cleared = True, renew, hard
             raise
 
     async def _begin(self, session: Session) -> CookieAction:

@@ -4,7 +4,6 @@ Source: Quart 0.23's ``SecureCookieSessionInterface``, with the rules of asgi_fl
 """
 
 import time
-from datetime import timedelta
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 from weakref import WeakKeyDictionary
@@ -325,8 +324,7 @@ class ServerSideSessionInterface(FlaskSessionInterface):
     def from_config(cls, config: Any) -> Self:
         """Return the interface for an app's config; raises SettingsError."""
         fields = fields_from(config)
-        timeout = timedelta(seconds=2)
-        store = store_from(config, timeout)
+        store = store_from(config, Settings.store_timeout)
         made = cls(store=NullStore() if store is None else store, **fields)
         made._sends_with_files = bool(config.get("SESSION_STATIC_FILE"))
         made._text_values = config.get("SESSION_TYPE") != "memcached"
