@@ -177,10 +177,8 @@ class ServerSide(Side):
 
         Raises StoreUnavailable, and UnwritableSession for what no record can hold.
         """
-        if is_unloaded(session) or session._gone:
+        if self.is_settled(session) or is_unloaded(session) or session._gone:
             return CookieAction.KEEP
-        if not (session.modified or session._lent or dict.get(session, _PERMANENT)):
-            return CookieAction.KEEP  # what most requests come to
         changed = self._changed_since(session)
         refresh = not changed and self._is_due(session)
         if refresh and self._absolute_lifetime is not None and session._began is None:
@@ -193,6 +191,10 @@ class ServerSide(Side):
             return session._owed or CookieAction.KEEP
         session._owed = None if action is CookieAction.KEEP else action
         return action
+
+    def is_settled(self, session: Session) -> bool:
+        """Say whether there is nothing to save, without a closer look: what most requests come to."""
+        return not (session.modified or session._lent or dict.get(session, _PERMANENT))
 
     async def save_now(self, session: Session) -> None:
         """Do ``session.save()``."""
@@ -440,11 +442,13 @@ class ServerSide(Side):
     async def _get(self, sid: str) -> bytes | None:
         key = self._prefix + sid
         try:
-            if _is_asyncio():
+            try:
                 # At half the cost of anyio's scope. A read need not be shielded, as there is nothing to finish.
-                async with asyncio.timeout(self._timeout):
+                limit = asyncio.timeout(self._timeout)
+            except RuntimeError:  # on trio
+                with fail_after(self._timeout):
                     return await self._get_or_retry(key)
-            with fail_after(self._timeout):
+            async with limit:
                 return await self._get_or_retry(key)
         except SessionError:
             raise
@@ -507,11 +511,3 @@ class ServerSide(Side):
 
 def _ended(session: Session) -> CookieAction:
     return cookie_action(empty=True, changed=True, refresh=False, carried=session._carried)
-
-
-def _is_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

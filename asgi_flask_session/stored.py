@@ -18,14 +18,14 @@ class StoredConnection:
     """Serves one connection of *app*, with the session of *server* in the scope."""
 
     session: Session
+    _started = _refused = _failed = _settled = False
 
     def __init__(self, server: ServerSide, mark: str, scope: Scope, receive: Receive, send: Send) -> None:
         self.server = server
-        self.settings = server.settings
-        self._key, self._mark = server.settings.scope_key, mark
+        self.settings = settings = server.settings
+        self._key, self._mark = settings.scope_key, mark
         self._scope, self._receive, self._send = scope, receive, send
         self._outside = scope.get(self._key, MISSING)
-        self._started = self._refused = self._failed = self._settled = False
 
     async def serve(self, app: ASGIApp, value: bytes | None) -> None:
         """Run the app with the session that cookie *value* leads to."""
@@ -60,7 +60,7 @@ class StoredConnection:
             await self._refuse(error)
         finally:
             try:
-                if (self._started or scope["type"] == "websocket") and not (self._refused or self._failed):
+                if self._may_be_late():
                     await self._save_late()
             finally:
                 leave(scope, key, self._mark, self._outside)
@@ -73,7 +73,12 @@ class StoredConnection:
             inside = scope.get(key, MISSING)
             if inside is not self._found:
                 inside = await self._replaced(inside)
-            message = await self._finish(message)
+            headers: list[Header] = list(message.get("headers") or ())
+            theirs = self.server.set_cookie.among(headers)
+            action = CookieAction.KEEP
+            if theirs or not self.server.is_settled(self.session):
+                action = await self._save(theirs)
+            message = self._finish(message, headers, theirs, action)
         except StoreUnavailable as error:
             if self.settings.on_store_error == "raise":
                 self._failed = True
@@ -113,28 +118,36 @@ class StoredConnection:
         log_unavailable(error)
         await answer_unavailable(self._scope, self._send)
 
-    async def _finish(self, message: Message) -> Message:
-        """Save the session, and return the message with the headers that it owes."""
+    async def _save(self, theirs: list[Header]) -> CookieAction:
+        """Save the session, beside what an app inside has set for its cookie by the headers *theirs*."""
         session, server = self.session, self.server
-        headers: list[Header] = list(message.get("headers") or ())
-        theirs = server.set_cookie.among(headers)
         if theirs and not await server.follow(session, theirs[-1][1]):
-            action = CookieAction.KEEP  # their cookie is the one
-        elif self.settings.is_revoked is not None and server.only_refreshes(session) and await self._forbids_refresh():
-            action = CookieAction.KEEP
-        else:
-            action = await server.save(session)
+            return CookieAction.KEEP  # their cookie is the one
+        if self.settings.is_revoked is not None and server.only_refreshes(session) and await self._forbids_refresh():
+            return CookieAction.KEEP
+        return await server.save(session)
+
+    def _finish(self, message: Message, headers: list[Header], theirs: list[Header], action: CookieAction) -> Message:
+        """Return the message with the headers that the session owes."""
+        session = self.session
         if not needs_vary(self.settings, session.accessed, action):
             return message
         if action is not CookieAction.KEEP:
             headers = [header for header in headers if header not in theirs]
-            headers.append((b"set-cookie", server.write(session, action)))
+            headers.append((b"set-cookie", self.server.write(session, action)))
         add_vary(headers)
         return {**message, "headers": headers}
 
     async def _forbids_refresh(self) -> bool:
         is_revoked = self.settings.is_revoked
         return is_revoked is not None and await refuses(is_revoked, self.session)
+
+    def _may_be_late(self) -> bool:
+        """Say whether something may have changed where no headers can tell of it."""
+        if self._settled:
+            session = self.session
+            return session._unsaved or session._lent or self._scope.get(self._key, MISSING) is not self._found
+        return (self._started or self._scope["type"] == "websocket") and not (self._refused or self._failed)
 
     async def _save_late(self) -> None:
         """Save what changed where no headers can tell of it."""

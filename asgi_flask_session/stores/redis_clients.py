@@ -195,20 +195,27 @@ class Links:
 
     async def here(self) -> "_Link":
         """Return the link of the running loop, opened."""
-        token = current_token()
-        link = self._open.get(token.native_token)
+        try:
+            link = self._open.get(asyncio.get_running_loop())
+        except RuntimeError:  # on trio
+            link = self._open.get(current_token().native_token)
         if link is None:
-            for loop in list(self._open):
-                if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed():
-                    del self._open[loop]  # it never let its tasks end
-            on_asyncio = isinstance(token.native_token, asyncio.AbstractEventLoop)
-            kind = _RedisPyLink if on_asyncio and redis_py is not None else _CoredisLink
-            link = self._open[token.native_token] = kind(self, token)
-        if not link.opened.is_set():
+            link = self._new()
+        if link.error is not None:
             with fail_after(self.timeout):
                 await link.opened.wait()
-        if link.error is not None:
-            raise link.error
+            if link.error is not None:
+                raise link.error
+        return link
+
+    def _new(self) -> "_Link":
+        token = current_token()
+        for loop in list(self._open):
+            if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed():
+                del self._open[loop]  # it never let its tasks end
+        on_asyncio = isinstance(token.native_token, asyncio.AbstractEventLoop)
+        kind = _RedisPyLink if on_asyncio and redis_py is not None else _CoredisLink
+        link = self._open[token.native_token] = kind(self, token)
         return link
 
     def forget(self, loop: object, link: "_Link") -> None:
