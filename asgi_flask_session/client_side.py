@@ -142,6 +142,11 @@ class ClientSide(Side):
         session._last = payload, second, text
         return line
 
+    def sign_again(self, value: bytes) -> bytes:
+        """Return a cookie value with the signature of the current key, and as old as it is; raises BadCookie."""
+        payload, signed, _ = self._verify(value)
+        return self._signer.sign(payload, signed)
+
     def _spell(self, session: Session) -> tuple[bytes, bytes]:
         """Return payload and text of a session that was looked at, as Flask spells them."""
         last = session._last

@@ -133,7 +133,7 @@ class SetCookie:
         key, equals, _ = line.partition(b";")[0].partition(b"=")
         if not equals or key.strip(_BLANKS) != self.name:
             return False
-        attributes = _attributes(line)
+        attributes = attributes_of(line)
         domain = attributes.get(b"domain", b"").lstrip(b".").lower()
         return domain == self._host and attributes.get(b"path", self._path) == self._path
 
@@ -162,7 +162,8 @@ def set_cookie_value(line: bytes) -> bytes:
     return line.partition(b";")[0].partition(b"=")[2].strip(_BLANKS)
 
 
-def _attributes(line: bytes) -> dict[bytes, bytes]:
+def attributes_of(line: bytes) -> dict[bytes, bytes]:
+    """Return the attributes of a Set-Cookie line by their names in lower case."""
     return {
         key.strip(_BLANKS).lower(): value.strip(_BLANKS)
         for key, _, value in (attribute.partition(b"=") for attribute in line.split(b";")[1:])
@@ -171,7 +172,7 @@ def _attributes(line: bytes) -> dict[bytes, bytes]:
 
 def is_deletion(line: bytes, now: float) -> bool:
     """Say whether a Set-Cookie line takes its cookie away: Max-Age counts before Expires (RFC 6265, 5.3)."""
-    attributes = _attributes(line)
+    attributes = attributes_of(line)
     max_age = attributes.get(b"max-age", b"")
     if max_age.removeprefix(b"-").isdigit():
         return max_age.startswith(b"-") or not max_age.strip(b"0")

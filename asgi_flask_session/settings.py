@@ -185,7 +185,7 @@ class Settings:
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any], **changes: Unpack[SettingsFields]) -> Self:
         """Read Flask's names from *config*; *changes* are fields of ours that count before them."""
-        if not config.get("SECRET_KEY"):
+        if not (config.get("SECRET_KEY") or changes.get("secret")):
             raise SettingsError("SECRET_KEY is not set: set it to a long random value before the settings are read")
         found = {name: config[key] for key, name in FLASK_NAMES.items() if key in config}
         for name, falsy in _WHERE_FALSY.items():

@@ -49,7 +49,7 @@ class CookieSigner:
         payload, dot, timestamp = signed.rpartition(b".")
         if not dot:
             raise BadCookie("it is signed, but has no timestamp")
-        return payload, _timestamp(timestamp)
+        return payload, timestamp_of(timestamp)
 
 
 # Both are kept for the seconds that come up again: a browser sends one cookie many times.
@@ -61,7 +61,8 @@ def _timestamp_text(timestamp: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _timestamp(text: bytes) -> int:
+def timestamp_of(text: bytes) -> int:
+    """Return the seconds since the epoch that *text* stands for; raises BadCookie."""
     try:
         if 0 < len(text) <= 11:  # eight bytes at most, as in itsdangerous
             return int.from_bytes(b64decode(text), "big")

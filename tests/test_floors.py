@@ -18,7 +18,14 @@ FLOORS = [
     sorted(f"stores/{path.stem}" for path in (PACKAGE / "stores").glob("*.py")),
     ["side", "revocation", "client_side", "server_side"],
     ["unavailable", "scopes", "stored", "middleware", "background"],
-    ["__init__", "adapters/__init__", "adapters/flask"],
+    [
+        "__init__",
+        "examination",
+        "doctor",
+        "cli",
+        "__main__",
+        *sorted(f"adapters/{path.stem}" for path in (PACKAGE / "adapters").glob("*.py")),
+    ],
 ]
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 PURE = [module for modules in FLOORS[:3] for module in modules]
@@ -36,7 +43,7 @@ def imports_of(module):
             if not node.level:
                 yield 0, node.module
                 continue
-            name = node.module.replace(".", "/")
+            name = (node.module or "__init__").replace(".", "/")
             yield node.level, f"{folder}/{name}" if folder and node.level == 1 else name
 
 

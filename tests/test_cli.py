@@ -1,0 +1,357 @@
+"""The command line: through main(), a pipe and a terminal."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from driver import SECRET
+from itsdangerous import Signer
+
+from asgi_flask_session.cli import cookie_in, main
+
+COMMAND = [sys.executable, "-m", "asgi_flask_session"]
+OTHER = "another secret that is long enough"
+DATA = {"_user_id": "7", "_fresh": True, "csrf_token": "a" * 40, "cart": [{" t": [1, 2]}]}
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("FLASK_", "NO_COLOR", "FORCE_COLOR")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        status = main(arguments)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def signed(run):
+    def signed(data=DATA, *options):
+        status, out, _ = run("sign", json.dumps(data), *options)
+        assert status == 0
+        return out.strip()
+
+    return signed
+
+
+def test_a_signed_cookie_is_good_and_holds_what_was_signed(run, signed):
+    status, out, _ = run("verify", "--json", signed())
+    found = json.loads(out)
+    assert (status, found["data"], found["key"], found["problem"]) == (0, DATA, 0, None)
+
+
+def test_decode_asks_for_no_secret_and_says_that_nothing_is_verified(run, signed, monkeypatch):
+    cookie = signed()
+    monkeypatch.delenv("FLASK_SECRET_KEY")
+    status, out, _ = run("decode", cookie)
+    assert status == 0
+    assert '"_user_id": "7"' in out
+    assert "not verified" in out
+
+
+FORMS = {
+    "a value": "{}",
+    "a quoted value": '"{}"',
+    "a Cookie line": "Cookie: a=b; session={}; c=d",
+    "what is in a Cookie line": "a=b; session={}",
+    "a Set-Cookie line": "Set-Cookie: session={}; HttpOnly; Path=/",
+    "a Set-Cookie line of curl -v": "< set-cookie: session={}; HttpOnly; Path=/",
+    "a whole response": "HTTP/1.1 200 OK\r\nSet-Cookie: other=1\r\nSet-Cookie: session={}; Path=/\r\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_cookie_may_be_pasted_as(form, run, signed):
+    status, out, _ = run("verify", "--json", form.format(signed()))
+    assert (status, json.loads(out)["data"]) == (0, DATA)
+
+
+@pytest.mark.parametrize("line", ["", "Cookie: other=1", "Set-Cookie: other=1", "a b", "other=1; more=2"])
+def test_what_holds_no_cookie_of_the_name(line):
+    assert not cookie_in(line, "session")
+
+
+def test_another_name_and_other_settings_count(run, signed, tmp_path):
+    options = ("--cookie-name", "shop", "--salt", "my-salt", "--digest", "sha256")
+    cookie = signed(DATA, *options)
+    assert run("verify", f"shop={cookie}", *options)[0] == 0
+    assert run("verify", cookie)[0] == 1
+
+
+def test_which_key_matched_is_said(run, signed, tmp_path):
+    cookie = signed()
+    (tmp_path / "new").write_text(OTHER + "\nnot this line\n")
+    (tmp_path / "old").write_text(SECRET)
+    files = ("--secret-file", str(tmp_path / "new"), "--fallback-file", str(tmp_path / "old"))
+    status, out, _ = run("verify", cookie, *files)
+    assert status == 0
+    assert "fallback 1" in out
+
+
+def test_rotate_signs_with_the_current_secret_and_keeps_the_age(run, signed, tmp_path):
+    at = int(time.time()) - 1000
+    cookie = signed(DATA, "--at", str(at))
+    (tmp_path / "new").write_text(OTHER)
+    (tmp_path / "old").write_text(SECRET)
+    status, out, _ = run(
+        "rotate", cookie, "--secret-file", str(tmp_path / "new"), "--fallback-file", str(tmp_path / "old")
+    )
+    assert status == 0
+    status, out, _ = run("verify", "--json", out.strip(), "--secret-file", str(tmp_path / "new"))
+    found = json.loads(out)
+    assert (status, found["key"], found["signed"], found["data"]) == (0, 0, at, DATA)
+
+
+def changed(cookie):
+    return ("B" if cookie[0] == "A" else "A") + cookie[1:]
+
+
+REFUSED = {
+    "of another key": (lambda sign: changed(sign()), (), "no key made the signature"),
+    "too old": (lambda sign: sign(DATA, "--at", "1000000000"), (), "over the 2678400 s of permanent_lifetime"),
+    "too old for the lifetime given": (
+        lambda sign: sign(DATA, "--at", str(int(time.time()) - 100)),
+        ("--max-age", "50"),
+        "over the 50 s",
+    ),
+    "of the future": (lambda sign: sign(DATA, "--at", str(int(time.time()) + 100)), (), "in the future"),
+    "an id": (lambda sign: "3Yq7aXl0B8mJ4cVtPz1R6wKdQhU5sNfGvEoLiTyMbCx", (), "the id of a session"),
+    "an empty payload": (lambda sign: "..x", (), "no payload"),
+    "no base64": (lambda sign: "!!!.aaaa.bbbb", (), "no key made the signature"),
+}
+
+
+@pytest.mark.parametrize("command", ["verify", "explain", "rotate"])
+@pytest.mark.parametrize("row", REFUSED.values(), ids=REFUSED)
+def test_a_cookie_is_refused_that_is(row, command, run, signed):
+    make, options, says = row
+    status, out, _ = run(command, make(signed), *options)
+    assert status == 1
+    assert says in out
+
+
+def test_a_payload_is_not_shown_that_no_key_signed(run, signed):
+    assert "_user_id" not in run("verify", changed(signed()))[1]
+
+
+def test_explain_names_sizes_and_owners(run, signed):
+    status, out, _ = run("explain", signed())
+    assert status == 0
+    for part in ("csrf_token, Flask-WTF", "_user_id, Flask-Login", "user '7', fresh", "browsers keep 4096"):
+        assert part in out
+    found = json.loads(run("explain", "--json", signed())[1])
+    assert next(iter(found["keys"])) == "csrf_token"  # the largest first
+    assert found["keys"]["cart"] == {"size": len('"cart":[{" t":[1,2]}]'), "owner": None}
+
+
+def test_nothing_in_a_cookie_tells_the_terminal_what_to_do(run, signed):
+    out = run("explain", signed({"\x9b31m": "\x1b[31m\u202e"}))[1]
+    assert not {"\x1b", "\x9b", "\u202e"} & set(out)
+
+
+def test_sign_prints_the_whole_line_on_demand(run):
+    line = run("sign", '{"a": 1, "_permanent": true}', "--set-cookie", "--at", "0")[1]
+    value, _, rest = line.removeprefix("session=").partition("; ")
+    assert (
+        Signer(SECRET, "cookie-session", key_derivation="hmac").unsign(value) == b"eyJfcGVybWFuZW50Ijp0cnVlLCJhIjoxfQ."
+    )
+    assert rest == "Expires=Sun, 01 Feb 1970 00:00:00 GMT; HttpOnly; Path=/\n"
+
+
+PROBLEMS = {
+    "no JSON": (["sign", "{"], "no JSON"),
+    "no object": (["sign", "[1]"], "no JSON object"),
+    "an empty object": (["sign", "{}"], "no JSON object"),
+    "no cookie": (["verify", "Cookie: other=1"], "no cookie 'session'"),
+    "a file that is not there": (["verify", "x", "--secret-file", "/nowhere"], "/nowhere cannot be read"),
+    "a setting that cannot work": (["verify", "x", "--cookie-name", "a b"], "cookie_name"),
+    "no URL": (["doctor", "ftp://localhost"], "no URL of a web server"),
+    "nobody there": (["doctor", "http://127.0.0.1:9"], "does not answer"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "says"), PROBLEMS.values(), ids=PROBLEMS)
+def test_a_command_that_cannot_be_carried_out(arguments, says, run):
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert says in err
+
+
+def test_an_empty_secret_file_is_no_secret(run, tmp_path):
+    (tmp_path / "empty").write_text("")
+    assert run("verify", "x", "--secret-file", str(tmp_path / "empty"))[0] == 2
+
+
+def test_a_wrong_option_says_where_help_is(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "--secret", "abc"])
+    assert ended.value.code == 2
+    assert "--help" in capsys.readouterr().err
+
+
+# The doctor
+
+
+def test_the_doctor_looks_at_the_settings(run, monkeypatch):
+    status, out, _ = run("doctor")
+    assert status == 0
+    assert "cookie_samesite" in out
+    for name, value in {"SECURE": "true", "SAMESITE": "Lax"}.items():
+        monkeypatch.setenv(f"FLASK_SESSION_COOKIE_{name}", value)
+    assert run("doctor") == (0, "ok: nothing is wrong with the settings\n", "")
+
+
+SETTINGS = [
+    ("SECRET_KEY", "short", "warning", "shorter than"),
+    ("SESSION_COOKIE_HTTPONLY", "false", "warning", "any script"),
+    ("PERMANENT_SESSION_LIFETIME", str(500 * 24 * 3600), "warning", "400 days"),
+    ("MAX_COOKIE_SIZE", "0", "warning", "4093"),
+    ("SESSION_COOKIE_SAMESITE", "None", "error", "cookie_secure"),
+    ("SESSION_COOKIE_NAME", "__Host-session", "error", "__Host-"),
+]
+
+
+@pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row[0])
+def test_the_doctor_finds_in_the_settings(row, run, monkeypatch):
+    name, value, level, says = row
+    monkeypatch.setenv(f"FLASK_{name}", value)
+    status, out, _ = run("doctor", "--json")
+    assert status == (level == "error")
+    assert any(finding["level"] == level and says in finding["text"] for finding in json.loads(out))
+
+
+@contextmanager
+def answering(status, headers):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+GOOD_COOKIE = ("Set-Cookie", "session=abc; HttpOnly; Path=/; SameSite=Lax")
+VARY = ("Vary", "Accept, Cookie")
+ANSWERS = {
+    "nothing": (200, [GOOD_COOKIE, VARY], 0, "nothing is wrong"),
+    "nothing in a redirect": (302, [GOOD_COOKIE, VARY, ("Location", "/login")], 0, "nothing is wrong"),
+    "nothing in an error": (401, [GOOD_COOKIE, VARY], 0, "nothing is wrong"),
+    "no cookie": (200, [("Set-Cookie", "other=1")], 0, "sets no cookie 'session' (it sets: 'other')"),
+    "two cookies": (200, [GOOD_COOKIE, GOOD_COOKIE, VARY], 1, "sets 2 cookies 'session'"),
+    "no Vary": (200, [GOOD_COOKIE], 0, "no 'Vary: Cookie'"),
+    "a large cookie": (200, [("Set-Cookie", f"session={'a' * 5000}; HttpOnly; SameSite=Lax"), VARY], 1, "5008 bytes"),
+    "no HttpOnly": (200, [("Set-Cookie", "session=abc; SameSite=Lax"), VARY], 0, "not HttpOnly"),
+    "no SameSite": (200, [("Set-Cookie", "session=abc; HttpOnly"), VARY], 0, "no SameSite"),
+    "SameSite=None": (200, [("Set-Cookie", "session=abc; HttpOnly; SameSite=None"), VARY], 1, "needs Secure"),
+    "Secure on http": (200, [("Set-Cookie", "session=abc; HttpOnly; Secure"), VARY], 1, "the URL is http"),
+}
+
+
+@pytest.mark.parametrize("row", ANSWERS.values(), ids=ANSWERS)
+def test_the_doctor_finds_in_an_answer(row, run):
+    answer, headers, status, says = row
+    with answering(answer, headers) as url:
+        got, out, _ = run("doctor", url)
+    assert got == status
+    assert says in out
+
+
+def test_the_doctor_knows_the_prefixes_of_names(run):
+    headers = [("Set-Cookie", "__Host-session=abc; HttpOnly; SameSite=Lax; Path=/a"), VARY]
+    with answering(200, headers) as url:
+        status, out, _ = run("doctor", url, "--cookie-name", "__Host-session")
+    assert status == 1
+    assert "needs Secure" in out
+    assert "needs Path=/" in out
+
+
+# A pipe, and a terminal
+
+
+def test_a_pipe_takes_the_cookie_of_another_command():
+    signed = subprocess.run([*COMMAND, "sign"], input='{"a": 1}', capture_output=True, text=True, check=True)
+    done = subprocess.run([*COMMAND, "verify"], input=signed.stdout, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+
+
+def test_without_a_terminal_a_missing_secret_is_named(monkeypatch):
+    monkeypatch.delenv("FLASK_SECRET_KEY")
+    done = subprocess.run([*COMMAND, "verify", "x"], input="", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "set FLASK_SECRET_KEY, or write --secret-file FILE" in done.stderr
+
+
+def on_a_terminal(arguments, answers=(), **environment):
+    """Run a command on a terminal of its own, type *answers* where it asks, and return its status and its output."""
+    import pty
+
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [*COMMAND, *arguments], {**os.environ, "TERM": "xterm", **environment})
+    said = b""
+    answers = list(answers)
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # how Linux says that the other side has ended
+            part = b""
+        if not part:
+            break
+        said += part
+        if answers and said.endswith(b"Secret: "):
+            os.write(terminal, answers.pop(0).encode() + b"\n")
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_a_terminal_asks_for_the_secret_unseen_and_has_colours(signed, monkeypatch):
+    cookie = signed()
+    monkeypatch.delenv("FLASK_SECRET_KEY")
+    status, said = on_a_terminal(["verify", cookie], [SECRET])
+    assert status == 0
+    assert SECRET not in said
+    assert "\x1b[32mok:\x1b[0m" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_a_terminal_has_no_colours_where_they_are_not_wanted(signed):
+    status, said = on_a_terminal(["verify", signed()], NO_COLOR="1")
+    assert status == 0
+    assert "\x1b[" not in said
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(signed):
+    cookie = signed({"list": list(range(3000))})
+    with subprocess.Popen(
+        [*COMMAND, "decode"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        process.stdin.write(cookie.encode())
+        process.stdin.close()
+        assert process.stderr.read() == b""
