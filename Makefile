@@ -64,6 +64,11 @@ coverage: $(VENV)/.with-tests ## all tests, and the lines they never ran
 bench: $(VENV)/.with-bench ## every script in benchmarks/
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
 
+.PHONY: docs
+docs: $(VENV)/.with-docs ## the documentation, in site/; every link is checked
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
+	@echo "docs: site/index.html"
+
 .PHONY: dist
 dist: $(VENV)/.with-dist ## the wheel and the sdist, in dist/
 	@rm -rf dist
@@ -75,7 +80,7 @@ dev: $(VENV)/.with-dev ## an environment with everything, for an editor
 
 .PHONY: clean
 clean: ## remove all that these targets made
-	@rm -rf .venv .venv-* dist build htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-* dist build site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment, and the groups of pyproject.toml that are in it: each is a

@@ -97,20 +97,27 @@ class Settings:
     secret: str | bytes = field(repr=False)
     #: SECRET_KEY_FALLBACKS: former keys, which still verify.
     secret_fallbacks: tuple[str | bytes, ...] = field(default=(), repr=False)
-    #: SESSION_COOKIE_NAME, _DOMAIN, _PATH, _HTTPONLY, _SECURE, _SAMESITE, _PARTITIONED.
+    #: SESSION_COOKIE_NAME: apps with one secret and one cookie name share a session.
     cookie_name: str = "session"
+    #: SESSION_COOKIE_DOMAIN: the cookie goes to this host and those below it; without one, to the host that set it.
     cookie_domain: str | None = None
+    #: SESSION_COOKIE_PATH: the cookie goes to what is below this path; where it is not set, APPLICATION_ROOT is.
     cookie_path: str = "/"
+    #: SESSION_COOKIE_HTTPONLY: keep scripts of the page from reading the cookie.
     cookie_httponly: bool = True
+    #: SESSION_COOKIE_SECURE: have the cookie sent over https only.
     cookie_secure: bool = False
+    #: SESSION_COOKIE_SAMESITE: "Lax" is recommended, on both sides; forms of other sites then come without a session.
     cookie_samesite: str | None = None
+    #: SESSION_COOKIE_PARTITIONED: a cookie of its own for each site that this one is embedded in.
     cookie_partitioned: bool = False
     #: PERMANENT_SESSION_LIFETIME: the age at which a session ends, permanent or not.
     permanent_lifetime: timedelta = timedelta(days=31)
     #: SESSION_REFRESH_EACH_REQUEST: send a permanent session's cookie with every response.
     refresh_each_request: bool = True
-    #: MAX_COOKIE_SIZE, in bytes of the whole Set-Cookie line; 0 looks at none.
+    #: MAX_COOKIE_SIZE: how long the whole Set-Cookie line may be; 0 looks at none.
     max_cookie_size: int = 4093
+    #: What becomes of a longer one: it goes out with a warning, or CookieTooLarge is raised.
     on_large_cookie: Literal["warn", "raise"] = "warn"
     #: Attributes of Flask's SecureCookieSessionInterface.
     salt: str | bytes = field(default="cookie-session", repr=False)
@@ -121,7 +128,7 @@ class Settings:
     refresh_after: timedelta | None = None
     #: End a session this long after it began, however often it was refreshed.
     absolute_lifetime: timedelta | None = None
-    #: How far in the future a timestamp may lie, for hosts whose clocks differ.
+    #: How far in the future a timestamp may lie, for hosts whose clocks differ; 5 seconds are good.
     clock_skew: timedelta = timedelta(0)
     #: See ``session["cart"].append(x)`` as a change.
     detect_nested: bool = True
@@ -139,6 +146,7 @@ class Settings:
     migrate_from: tuple[Migration, ...] = ()
     #: How many verified cookie values to remember, with their texts: at most 48 KiB each.
     remember: int = 0
+    #: A subclass of ``asgi_flask_session.Session``.
     session_class: type[Session] = Session
     #: What Flask-Session and Quart-Session call SESSION_PERMANENT: a new session outlives the browser.
     permanent: bool = False
@@ -153,7 +161,7 @@ class Settings:
     store_timeout: timedelta = timedelta(seconds=2)
     #: SESSION_KEY_PREFIX: what stands before an id to make the key of its record.
     key_prefix: str = "session:"
-    #: SESSION_SERIALIZATION_FORMAT of new records; those that are there are read, and keep theirs.
+    #: SESSION_SERIALIZATION_FORMAT: that of new records; those that are there are read, and keep theirs.
     record_format: Literal["tagged", "msgpack", "json"] = "tagged"
     #: SESSION_USE_SIGNER: sign the ids in cookies.
     sign_ids: bool = False

@@ -1,30 +1,15 @@
 """The page in headless Chromium, as a person would use it."""
 
-import os
-import shutil
-
 import pytest
+from services import chromium
 
-webdriver = pytest.importorskip("selenium.webdriver")
+pytest.importorskip("selenium")
 
-from selenium.common.exceptions import TimeoutException  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 APPS = ["flask", "fastapi", "litestar", "quart", "django", "raw"]
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE = 120  # seconds: a limit for a hang, no measure
 SIZES = {"phone": (360, 800), "tablet": (800, 1000), "desktop": (1440, 900), "wide": (1920, 1080)}
 
@@ -49,24 +34,9 @@ NAMELESS_CONTROLS = """
 
 
 @pytest.fixture(scope="module")
-def driver(request, tmp_path_factory):
-    browser, service = shutil.which("chromium"), shutil.which("chromedriver")
-    if browser is None or service is None:
-        reason = "the page is not tested: no chromium and chromedriver here"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        request.config.get_terminal_writer().line(f"\n{reason}")
-        pytest.skip(reason)
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("no_proxy", "*")  # the driver is on this machine
-        driver = webdriver.Chrome(options=options, service=Service(service))
-    yield driver
-    driver.quit()
+def driver(tmp_path_factory):
+    with chromium.running(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 @pytest.fixture

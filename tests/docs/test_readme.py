@@ -1,6 +1,5 @@
 """README.md: every code block runs, prints what it says, and shares its session with Flask, or has a store for it."""
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -10,8 +9,6 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
-
-from asgi_flask_session import Settings
 
 README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text("utf-8")
@@ -94,9 +91,3 @@ def test_block_counts_visits_in_a_session_that_flask_reads_or_that_is_in_a_store
     flask.secret_key = SECRET
     serializer = SecureCookieSessionInterface().get_signing_serializer(flask)
     assert serializer.loads(cookie.removeprefix("session=")) == {"visits": 2}
-
-
-def test_settings_table_names_every_setting():
-    table = TEXT.split("## Settings")[1].split("\n## ")[0]
-    named = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert named == {field.name for field in dataclasses.fields(Settings)}
