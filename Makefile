@@ -64,6 +64,10 @@ coverage: $(VENV)/.with-tests ## all tests, and the lines they never ran
 bench: $(VENV)/.with-bench ## every script in benchmarks/
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
 
+.PHONY: old-faults
+old-faults: $(VENV)/.with-tests ## the tests of old advisories, on the releases that they were about
+	@$(PY) tools/old_faults.py
+
 .PHONY: docs
 docs: $(VENV)/.with-docs ## the documentation, in site/; every link is checked
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
