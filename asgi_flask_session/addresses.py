@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from .asgi import Scope
+from .asgi import Scope, header
 
 _WITH_PORT = re.compile(r"\[([^]]*)\](?::[0-9]{1,5})?|([^:]*):[0-9]{1,5}")
 
@@ -18,8 +18,7 @@ def client_address(scope: Scope, trusted_proxies: int) -> str | None:
     if not trusted_proxies:
         peer = scope.get("client")
         return normal_address(peer[0]) if peer else None
-    fields = [value for name, value in scope.get("headers", ()) if name == b"x-forwarded-for"]
-    entries = b",".join(fields).decode("latin-1").rsplit(",", trusted_proxies)
+    entries = (header(scope, b"x-forwarded-for") or b"").decode("latin-1").rsplit(",", trusted_proxies)
     return normal_address(entries[-trusted_proxies].strip(" \t")) if len(entries) >= trusted_proxies else None
 
 

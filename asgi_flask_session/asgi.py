@@ -21,6 +21,12 @@ ASGIApp: TypeAlias = Callable[[Any, Receive, Send], Awaitable[None]]
 CARRIES_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Return the value of a header, whose name is written in small letters; several are joined, as WSGI servers do."""
+    values = [value for key, value in scope.get("headers", ()) if key.lower() == name]
+    return b",".join(values) if values else None
+
+
 class Store(Protocol):
     """What keeps server-side sessions: bytes in, bytes out, under text keys.
 

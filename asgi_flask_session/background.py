@@ -2,9 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from inspect import isawaitable
 from threading import Lock, Thread
 from typing import Any, TypeVar
+
+from .revocation import unseen
+from .session import Session
 
 T = TypeVar("T")
 
@@ -39,3 +43,19 @@ class BackgroundLoop:
 
 
 background_loop = BackgroundLoop()
+
+
+def refuses_now(is_revoked: Callable[..., Any], session: Session) -> bool:
+    """Do what ``revocation.refuses`` does for a caller that cannot wait.
+
+    The application is asked in this thread, where its context is; only what has to be awaited goes to the loop.
+    """
+    with unseen(session):
+        answer = is_revoked(session, session.signed_at)
+        if isawaitable(answer):
+            answer = background_loop.run(_awaited(answer))
+    return bool(answer)
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer

@@ -50,9 +50,9 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings as they are kept; raises SettingsError, warns SessionWarning."""
     kept = dict(given)
     for check in (
-        _check_secrets,
+        check_secrets,
         _check_types,
-        _check_cookie,
+        check_cookie,
         _check_lifetimes,
         _check_signing,
         _check_store,
@@ -65,7 +65,8 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 # Each check looks at what was given, and returns the settings that are kept in another form.
 
 
-def _check_secrets(given: Any) -> dict[str, Any]:
+def check_secrets(given: Any) -> dict[str, Any]:
+    """Return the secret, and its fallbacks as a tuple, as they are used; raises SettingsError."""
     if isinstance(given.secret_fallbacks, str | bytes):
         raise SettingsError("secret_fallbacks is one string, each letter of which would be a key: write ['old key']")
     secret = _secret(given.secret, "secret")
@@ -106,7 +107,8 @@ def _check_types(given: Any) -> dict[str, Any]:
     return {}
 
 
-def _check_cookie(given: Any) -> dict[str, Any]:
+def check_cookie(given: Any) -> dict[str, Any]:
+    """Return what is spelled otherwise, of the seven ``cookie_*`` fields of *given*; raises SettingsError."""
     name, samesite = given.cookie_name, given.cookie_samesite
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         raise SettingsError(f"cookie_name is {name!r}: write letters, digits and any of !#$%&'*+-.^_`|~ (RFC 9110)")
@@ -170,16 +172,17 @@ def _check_domain(domain: Any) -> None:
 
 def _check_lifetimes(given: Any) -> dict[str, Any]:
     return {
-        "permanent_lifetime": _duration(given.permanent_lifetime, "permanent_lifetime"),
+        "permanent_lifetime": check_duration(given.permanent_lifetime, "permanent_lifetime"),
         **{
-            name: None if getattr(given, name) is None else _duration(getattr(given, name), name)
+            name: None if getattr(given, name) is None else check_duration(getattr(given, name), name)
             for name in ("refresh_after", "absolute_lifetime")
         },
-        "clock_skew": _duration(given.clock_skew, "clock_skew", least=0, most=timedelta(days=1)),
+        "clock_skew": check_duration(given.clock_skew, "clock_skew", least=0, most=timedelta(days=1)),
     }
 
 
-def _duration(value: Any, name: str, *, least: float = 1, most: timedelta = _YEAR_LIMIT) -> timedelta:
+def check_duration(value: Any, name: str, *, least: float = 1, most: timedelta = _YEAR_LIMIT) -> timedelta:
+    """Return a timedelta for one, or for a number of seconds; raises SettingsError."""
     try:
         duration = value if isinstance(value, timedelta) else timedelta(seconds=value)
     except (TypeError, ValueError, OverflowError):
@@ -227,7 +230,7 @@ def _check_store(given: Any) -> dict[str, Any]:
         )
     if not _LEAST_ID_BYTES <= given.id_bytes <= _MOST_ID_BYTES:
         raise SettingsError(f"id_bytes is {given.id_bytes}: write {_LEAST_ID_BYTES} to {_MOST_ID_BYTES}, best 32")
-    timeout = _duration(given.store_timeout, "store_timeout", least=0.01, most=timedelta(minutes=5))
+    timeout = check_duration(given.store_timeout, "store_timeout", least=0.01, most=timedelta(minutes=5))
     return {"store_timeout": timeout}
 
 
@@ -265,6 +268,7 @@ def _a(value: object) -> str:
 def _warn(message: str) -> None:
     """Warn at the line, outside of this package, that makes the settings."""
     frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_code.co_filename.rpartition(os.sep)[0] == _HERE:
+    inside = (_HERE + os.sep, "<string>")  # which is the __init__ that dataclasses writes
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, SessionWarning, stacklevel=level)

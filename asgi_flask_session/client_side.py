@@ -66,9 +66,14 @@ class ClientSide(Side):
                         began = self._take_beginning(session)
                         session._began = last[1] if began is None else began
                         if self._is_over(session._began):
+                            logger.debug("the session cookie is refused: it began absolute_lifetime ago, or longer")
                             return self.revoked(session)
                     return session
-                logger.debug("the session cookie is refused: it is %s seconds old", age)
+                logger.debug(
+                    "the session cookie is refused: it is %s s old, of the %s s of permanent_lifetime",
+                    age,
+                    int(self._permanent_lifetime),
+                )
                 refused = last[2]
         session = self._migrated(scope) if self.settings.migrate_from else self._session_class()
         if value is not None:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -72,7 +72,7 @@ def examine_url(url: str, cookie_name: str) -> list[Finding]:
 class _NoRedirects(HTTPRedirectHandler):
     """An answer that leads elsewhere may be the one that sets the cookie."""
 
-    def redirect_request(self, *_: object) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 

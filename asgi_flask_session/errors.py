@@ -54,5 +54,16 @@ class BadRecord(SessionError):
     """
 
 
+class CSRFError(SessionError):
+    """A request whose CSRF token is missing or wrong, or that came from elsewhere.
+
+    ``reason`` says which, for the log or the user, as Flask-WTF's ``CSRFError`` does.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class SessionWarning(UserWarning):
     """A setting that works, but likely not as its author hopes."""

@@ -1,7 +1,6 @@
 """What can be said of a cookie value, with the keys or without: for the command line, and whoever debugs a session."""
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,12 +67,13 @@ def examine(value: bytes, settings: Settings | None = None, *, now: float = 0) -
     except BadCookie:
         second, problem = None, "its timestamp is none"
     key = None
-    if settings is not None:
-        key = _matching_key(value, settings)
-        if key is None and second is not None:
-            problem = "no key made the signature: the secret, the salt or the digest is another, or it was changed"
-        elif problem is None and second is not None:
-            problem = _out_of_time(int(now) - second, settings)
+    if settings is not None and second is not None:
+        try:
+            key = _matching_key(value, settings)
+        except BadCookie as error:
+            problem = str(error)
+        else:
+            problem = problem or _out_of_time(int(now) - second, settings)
     return Examination(len(value), data, len(text) or None, payload.startswith(b"."), second, key, problem)
 
 
@@ -95,18 +95,18 @@ def _no_payload(value: bytes) -> str:
     return "it has no payload"
 
 
-def _matching_key(value: bytes, settings: Settings) -> int | None:
+def _matching_key(value: bytes, settings: Settings) -> int:
+    """Return which key signed *value*; raises BadCookie for none."""
+    refused = BadCookie("there is no key")
+    told = {name: getattr(settings, name) for name in ("salt", "key_derivation", "digest_method")}
     for number, key in enumerate(reversed(settings.keys)):
-        signer = CookieSigner(
-            [key],
-            salt=settings.salt,
-            key_derivation=settings.key_derivation,
-            digest_method=settings.digest_method,
-        )
-        with suppress(BadCookie):
-            signer.unsign(value)
+        try:
+            CookieSigner([key], **told).unsign(value)
+        except BadCookie as error:
+            refused = error
+        else:
             return number
-    return None
+    raise refused
 
 
 def _out_of_time(age: int, settings: Settings) -> str | None:

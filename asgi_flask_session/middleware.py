@@ -161,7 +161,12 @@ class FlaskSessionASGI:
             return _ASIDE
         if self._is_excluded is not None and self._is_excluded(scope):
             return _ASIDE
-        return None if cookies is None else find_cookie(cookies, self._cookie_name)
+        if cookies is None:
+            return None
+        value = find_cookie(cookies, self._cookie_name)
+        if value is None:
+            logger.debug("cookies came, and none is called %r", self.settings.cookie_name)
+        return value
 
     def _finish(self, session: Session, message: Message, action: CookieAction) -> Message:
         """Return the message with the headers that the session owes; raises UnwritableSession."""

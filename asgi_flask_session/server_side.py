@@ -13,14 +13,16 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import timedelta
 from math import floor
 from random import uniform
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 from anyio import CancelScope, current_time, fail_after, sleep
 
 from .addresses import client_address, normal_address
-from .asgi import Scope
+from .asgi import Scope, Store
 from .cookies import is_deletion, set_cookie_value
 from .errors import BadRecord, SessionError, SettingsError, StoreUnavailable, UnwritableSession
 from .ids import Ids
@@ -81,7 +83,7 @@ class ServerSide(Side):
         if settings.store is None:
             raise SettingsError("store is not set: write a URL such as 'redis://localhost', or a store")
         store = settings.store
-        self.store = open_store(store, timeout=settings.store_timeout) if isinstance(store, str) else store
+        self.store = _opened(store, settings.store_timeout) if isinstance(store, str) else store
         self.ids = Ids(settings, id_salt)
         self._records = Records(settings)
         self._ends_foreign = ends_foreign
@@ -107,6 +109,8 @@ class ServerSide(Side):
             session._address = client_address(scope, settings.trusted_proxies)
         if value and (session._address is not None or not settings.protection):
             session.sid = self.ids.read(value)
+            if session.sid is None:
+                logger.debug("the session cookie is refused: it is no id, or none that a key of ours signed")
         if settings.lazy:
             session._scope = scope
             return session
@@ -133,6 +137,11 @@ class ServerSide(Side):
     async def _load(self, session: Session, scope: Scope) -> Session:
         record = await self._get(session.sid) if session.sid is not None else None
         data = await self._opened(record, session) if record is not None else None
+        if data is None and session.sid is not None:
+            logger.debug(
+                "the session cookie is refused: the store has no session under its id. It has ended, or the store or"
+                " the key_prefix is another one"
+            )
         if data is not None:
             session.new = False
             session._stored = session._base = record
@@ -157,6 +166,7 @@ class ServerSide(Side):
         if self.settings.protection:
             address = data.pop(_ADDRESS, address)  # kept as it is spelled: its writer may compare the text
             if normal_address(address) != session._address:
+                logger.debug("the session cookie is refused: the session belongs to another address (protection)")
                 if self._ends_foreign:
                     await self._end(session)
                 return None  # the record stays otherwise: to delete it would let a thief log its owner out
@@ -507,6 +517,20 @@ class ServerSide(Side):
         if data and self.settings.protection:
             data[_ADDRESS] = session._address
         return data
+
+
+def _opened(url: str, timeout: timedelta) -> Store:
+    """Return the one store of this process for *url*, while it is in use.
+
+    A framework may make a middleware for each route; and whoever writes "memory:" twice means one memory.
+    """
+    store = _STORES.get((url, timeout))
+    if store is None:
+        store = _STORES[url, timeout] = open_store(url, timeout=timeout)
+    return store
+
+
+_STORES: WeakValueDictionary[tuple[str, timedelta], Store] = WeakValueDictionary()
 
 
 def _ended(session: Session) -> CookieAction:

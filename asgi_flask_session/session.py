@@ -67,6 +67,7 @@ class Session(dict[str, Any]):
     _seen = False  # read or changed, as its own methods noticed
     _said = False  # accessed, as somebody set the attribute
     _renew = False  # a new id is asked for
+    _flashed: list[tuple[Any, Any]] | None = None  # the messages that this request has taken out
     _cleared = False  # all that was in it is to go, also what others put there meanwhile
     _lent = False  # a value that can be changed in place was handed out, or put in
     _unsaved = False  # changed since it was last written

@@ -84,6 +84,8 @@ class Side(ABC):
         for read in self.settings.migrate_from:
             if data := read(scope):
                 session = self._session_class(data)
+                if self.settings.permanent:
+                    dict.setdefault(session, "_permanent", True)  # a visitor's first session here, as any new one
                 session.new = False
                 session.modified = True  # so that it is written as ours
                 return session

@@ -45,7 +45,9 @@ class CookieSigner:
             if compare_digest(expected(signed), signature):
                 break
         else:
-            raise BadCookie("no key of ours made the signature")
+            raise BadCookie(
+                "no key of ours made the signature: its writer has another secret, salt or digest, or it was changed"
+            )
         payload, dot, timestamp = signed.rpartition(b".")
         if not dot:
             raise BadCookie("it is signed, but has no timestamp")

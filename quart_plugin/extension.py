@@ -1,8 +1,12 @@
 """Quart-Session's extension, by changing one import: ``from quart_plugin import Session``."""
 
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
+from asgi_flask_session.settings import Settings
+
+from .config import for_trio
 from .interface import ServerSideSessionInterface
 
 
@@ -21,7 +25,14 @@ class Session:
 
     def init_app(self, app: Any) -> None:
         """Set the session interface of *app*; of one that has none, the functions that open and save a session."""
-        interface = ServerSideSessionInterface.from_config(app.config)
+        is_for_trio = any(base.__module__.startswith("quart_trio") for base in type(app).__mro__)
+        interface = ServerSideSessionInterface.from_config(for_trio(app.config) if is_for_trio else app.config)
+        if interface._fields.get("record_format", "tagged") != "tagged":
+            interface._id_salt = "flask-session"  # whose records these are, so that it reads signed ids too
+        from asgi_flask_session.server_side import ServerSide
+
+        # The secret may still be set; what else cannot work is refused now, and not at the first request.
+        ServerSide(Settings.from_mapping({**app.config, "SECRET_KEY": token_hex()}, **interface._fields))
         if hasattr(app, "session_interface"):
             app.session_interface = interface
         else:

@@ -4,22 +4,27 @@ Source: Quart 0.23's ``SecureCookieSessionInterface``, with the rules of asgi_fl
 """
 
 import time
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
+from math import floor
+from operator import attrgetter
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack, cast
 from weakref import WeakKeyDictionary
 
-from itsdangerous import URLSafeTimedSerializer
-from quart import Quart, Response, current_app, has_request_context, request, websocket
+from itsdangerous import TimestampSigner, URLSafeTimedSerializer
+from quart import Quart, Response, current_app, has_request_context, has_websocket_context, request, websocket
+from quart import session as current_session
 from quart.sessions import SessionInterface
 from quart.wrappers import Websocket
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ServiceUnavailable
-from werkzeug.http import parse_set_header
 
 from asgi_flask_session.asgi import Store
 from asgi_flask_session.client_side import ClientSide
-from asgi_flask_session.cookies import find_cookie
-from asgi_flask_session.errors import StoreUnavailable, UnwritableSession
+from asgi_flask_session.cookies import add_vary, cookie_header, find_cookie, set_cookie_value
+from asgi_flask_session.errors import SettingsError, StoreUnavailable, UnwritableSession
+from asgi_flask_session.lazy import is_unloaded
 from asgi_flask_session.logs import logger, warn_once
 from asgi_flask_session.policy import CookieAction, needs_vary
 from asgi_flask_session.revocation import refuses
@@ -35,9 +40,19 @@ from .null import NullStore
 if TYPE_CHECKING:
     from asgi_flask_session.server_side import ServerSide
 
-_OURS = "quart_plugin.session"  # in the scope: the session behind one of another class
+_Side: TypeAlias = "ClientSide | ServerSide"
+
+_NAMES = (*FLASK_NAMES, "APPLICATION_ROOT")
 _SIGNING = ("salt", "digest_method", "key_derivation", "serializer")
 _COOKIE = ("name", "domain", "path", "httponly", "secure", "samesite", "partitioned")
+_METHODS = frozenset({"get_signing_serializer", *(f"get_cookie_{name}" for name in _COOKIE)})
+_attributes_of = attrgetter(*_SIGNING, "session_class")
+_MOST_SIDES = 50  # kept for one app, whose methods may say something else with each request
+
+_SIDE = "_quart_side"  # what opened a session, among its attributes: most requests need not ask for it twice
+_ADOPTED = "_quart_adopted"
+_OURS = "quart_plugin.sessions"  # in the scope, by id: ours behind a session of another class, and that one
+_TRY_AGAIN_LATER = 1013  # a code of RFC 6455's registry
 
 
 class FlaskSessionInterface(SessionInterface):
@@ -47,7 +62,7 @@ class FlaskSessionInterface(SessionInterface):
     ``Settings`` count before either. With a *store*, or its URL, sessions are kept there. *clock* returns the time
     in seconds since the epoch. Raises SettingsError for settings that cannot work, at once or at the first request.
 
-    The attributes below, and the ``get_cookie_*`` methods, may be changed by a subclass, as in Quart.
+    The attributes below, and the methods of Quart's own interface, may be changed by a subclass, as in Quart.
     """
 
     salt = "cookie-session"
@@ -70,34 +85,37 @@ class FlaskSessionInterface(SessionInterface):
         clock: Clock = time.time,
         **fields: Unpack[FieldsButStore],
     ) -> None:
+        if meaningless := fields.keys() & {"scope_key", "exclude"}:
+            raise SettingsError(f"{', '.join(sorted(meaningless))} is for FlaskSessionASGI: leave it out here")
         self._settings = settings
         self._fields: dict[str, Any] = dict(fields) if store is None else {**fields, "store": store}
         self._clock = clock
-        self._sides: WeakKeyDictionary[Quart, tuple[list[Any], Any]] = WeakKeyDictionary()
+        # For each app, what keeps its sessions, beside what the app said when that was made.
+        self._sides: WeakKeyDictionary[Quart, list[tuple[list[Any], _Side]]] = WeakKeyDictionary()
+        changed = [name for name in (*_SIGNING, *sorted(_METHODS)) if self._is_changed(name)]
+        self._asks = not _METHODS.isdisjoint(changed)
         if settings is None:
             Settings("in place of the app's secret, until there is an app", **self._fields)
+        elif changed:
+            raise SettingsError(f"settings are given, and {', '.join(changed)} changed: write the one or the other")
         else:
             self._settings = settings.replace(**self._fields)
 
+    def _is_changed(self, name: str) -> bool:
+        """Say whether a subclass, or whoever set the attribute, has put something in place of ours."""
+        return getattr(type(self), name) is not getattr(FlaskSessionInterface, name) or name in vars(self)
+
+    # What Quart's own interface may be asked
+
     def settings_of(self, app: Quart) -> Settings:
         """Return the settings for *app*; raises SettingsError, also for an app without a SECRET_KEY."""
-        if self._settings is not None:
-            return self._settings
-        signing = {name: getattr(self, name) for name in _SIGNING}
-        if self._is_ours(self.session_class):
-            signing["session_class"] = self.session_class
-        cookie = {f"SESSION_COOKIE_{name.upper()}": getattr(self, f"get_cookie_{name}")(app) for name in _COOKIE}
-        config = {**app.config, **self._instead_of_secret(app), **cookie}
-        return Settings.from_mapping(config, **cast("SettingsFields", {**signing, **self._fields}))
-
-    def _instead_of_secret(self, app: Quart) -> dict[str, str]:  # noqa: ARG002  # a subclass looks
-        return {}
+        return self._settings_with(app, self._signing(app) or {})
 
     def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
         """Return itsdangerous' serializer for the cookie, as Quart does; None without a secret."""
         if not self._has_secret(app):
             return None
-        settings = self.settings_of(app)
+        settings = self._settings_with(app, {})
         return URLSafeTimedSerializer(
             settings.keys,  # type: ignore[arg-type]  # str and bytes may be mixed
             salt=settings.salt,
@@ -105,140 +123,271 @@ class FlaskSessionInterface(SessionInterface):
             signer_kwargs={"key_derivation": settings.key_derivation, "digest_method": settings.digest_method},
         )
 
-    # A request's beginning
+    def get_cookie_partitioned(self, app: Quart) -> bool:
+        """Return SESSION_COOKIE_PARTITIONED, which Quart 0.20 does not know yet."""
+        return bool(app.config.get("SESSION_COOKIE_PARTITIONED", False))
 
-    async def open_session(self, app: Quart, request: Any) -> Any:
-        """Return the session of a request or a websocket; None without a secret, for Quart's null session."""
-        if not self._has_secret(app):
-            return None
+    def get_expiration_time(self, app: Quart, session: Any) -> datetime | None:
+        """Return when the cookie of a permanent session ends, in UTC; None for one that ends with the browser."""
         side = self._side(app)
-        mark = f"asgi_flask_session.{side.settings.cookie_name}"
-        session = request.scope.get(mark)
-        if session is not None:
-            session._outside = True  # FlaskSessionASGI has opened it, and will write it
-            return session
-        session = await self._open(side, request)
-        if not self._is_ours(self.session_class):
-            cast("dict[str, Any]", request.scope)[_OURS] = session
-            session = _made(self.session_class, session)
-        if isinstance(request, Websocket):
-            self._write_on_accept(app, session, request)
-        return session
+        if side is None or not session.permanent:
+            return None
+        return datetime.fromtimestamp(self._clock(), UTC) + side.settings.permanent_lifetime
+
+    def should_set_cookie(self, app: Quart, session: Any) -> bool:
+        """Say whether the session changed, be it inside a value, or is due for a refresh."""
+        side = self._side(app)
+        if side is None:
+            return False
+        session = self._ours(side, session)
+        return side.changed(session) or side.only_refreshes(session)
+
+    # Settings
 
     def _has_secret(self, app: Quart) -> bool:
         return bool(app.secret_key) or self._settings is not None
 
-    @staticmethod
-    def _is_ours(session_class: Any) -> bool:
-        return isinstance(session_class, type) and issubclass(session_class, Session)
+    def _instead_of_secret(self, app: Quart) -> dict[str, str]:  # noqa: ARG002  # a subclass looks
+        return {}
 
-    def _taken_back(self, app: Quart, theirs: Any) -> Session:
-        """Return a session of ours with the data of one of another class, which may or may not mark its changes."""
-        if isinstance(theirs, Session):
-            return theirs
-        scope = cast("dict[str, Any]", request.scope if has_request_context() else websocket.scope)
-        session = self._side(app).replaced(scope[_OURS], theirs)
-        session.modified = session._unsaved = bool(getattr(theirs, "modified", False))
-        if not session.modified and (session._base is None and session._last is None):
-            session.modified = session._unsaved = bool(dict.__len__(session))  # there is nothing to compare it with
-        session._seen = bool(getattr(theirs, "accessed", True))
-        scope[_OURS] = session
-        return session
+    def _signing(self, app: Quart) -> dict[str, Any] | None:
+        """Return how a serializer of somebody else's signs, nothing where it is ours; None without a secret."""
+        if not self._is_changed("get_signing_serializer"):
+            return {} if self._has_secret(app) else None
+        serializer = self.get_signing_serializer(app)
+        return None if serializer is None else _signing_of(serializer)
 
-    async def _open(self, side: "ClientSide | ServerSide", request: Any) -> Session:
-        cookies = "; ".join(request.headers.getlist("Cookie")).encode("latin-1")
-        value = find_cookie(cookies, side.settings.cookie_name.encode("ascii"))
-        if isinstance(side, ClientSide):
-            session = side.open(value, request.scope)
+    def _settings_with(self, app: Quart, signing: dict[str, Any]) -> Settings:
+        own: dict[str, Any] = {}
+        if _is_ours(self.session_class) and self.session_class is not Session:
+            own["session_class"] = self.session_class
+        if self._settings is not None:
+            settings = self._settings.replace(**{**own, **self._fields})
         else:
-            try:
-                session = await side.open(value, request.scope)
-            except StoreUnavailable as error:
-                if side.settings.on_store_error == "raise":
-                    raise
-                log_unavailable(error)
-                session = side.settings.session_class()
-                session._gone = session._down = True
-                request.routing_exception = ServiceUnavailable()  # in place of the view
-        is_revoked = side.settings.is_revoked
-        if is_revoked is not None and not session.new and await refuses(is_revoked, session):
-            return side.revoked(session)
+            config = {**app.config, **self._instead_of_secret(app)}
+            config |= {f"SESSION_COOKIE_{name.upper()}": getattr(self, f"get_cookie_{name}")(app) for name in _COOKIE}
+            if signing:
+                *config["SECRET_KEY_FALLBACKS"], config["SECRET_KEY"] = signing["keys"]
+            own |= {name: signing[name] if signing else getattr(self, name) for name in _SIGNING}
+            settings = Settings.from_mapping(config, **cast("SettingsFields", {**own, **self._fields}))
+        if settings.lazy and not _is_ours(self.session_class):
+            raise SettingsError("a lazy session is loaded in place, which takes our own class: leave lazy out")
+        return settings
+
+    def _side(self, app: Quart) -> "ClientSide | ServerSide | None":
+        """Return what keeps the sessions of *app*, made anew where it says something else; None without a secret."""
+        said = [*map(app.config.get, _NAMES), *_attributes_of(self)]
+        signing: dict[str, Any] | None = {}
+        if self._asks or not _METHODS.isdisjoint(vars(self)):
+            signing = self._signing(app)
+            said += [signing, *(getattr(self, f"get_cookie_{name}")(app) for name in _COOKIE)]
+        known = self._sides.get(app, ())
+        for was_said, side in known:
+            if was_said == said:
+                return side
+        if signing is None or not (signing or self._has_secret(app)):
+            return None
+        made = self._made(app, self._settings_with(app, signing))
+        copied = [list(value) if isinstance(value, list) else value for value in said]  # which may be added to
+        self._sides[app] = [(copied, made), *known[: _MOST_SIDES - 1]]
+        return made
+
+    def _made(self, app: Quart, settings: Settings) -> _Side:
+        if isinstance(app, Quart):
+            _prepare(app)
+        if settings.store is None:
+            return ClientSide(settings, self._clock)
+        from asgi_flask_session.server_side import ServerSide
+
+        side = ServerSide(settings, self._clock, id_salt=self._id_salt, ends_foreign=self._ends_foreign)
+        if isinstance(settings.store, str):
+            self._fields["store"] = side.store  # opened once, for whatever app and config
+            getattr(app, "after_serving_funcs", []).append(side.store.aclose)  # after_serving() refuses to, by now
+        return side
+
+    # A request's beginning
+
+    async def open_session(self, app: Quart, request: Any) -> Any:
+        """Return the session of a request or a websocket; None without a secret, for Quart's null session."""
+        side = self._side(app)
+        name = self.get_cookie_name(app) if side is None else side.settings.cookie_name
+        session = request.scope.get(f"asgi_flask_session.{name}")
+        if session is not None:
+            session._outside = True  # FlaskSessionASGI has opened it, and will write it
+            return session
+        if side is None:
+            return None
+        session = await self._open(side, request)
+        vars(session)[_SIDE] = side
+        if not _is_ours(self.session_class):
+            ours, session = session, _of_class(self.session_class, session)
+            request.scope.setdefault(_OURS, {})[id(session)] = ours, session
+        if isinstance(request, Websocket):
+            self._write_on_accept(app, session, request)
         return session
 
-    def _write_on_accept(self, app: Quart, session: Any, request: Websocket) -> None:
+    async def _open(self, side: _Side, request: Any) -> Session:
+        cookies, _ = cookie_header(request.scope["headers"])
+        value = None if cookies is None else find_cookie(cookies, side.set_cookie.name)
+        is_revoked = side.settings.is_revoked
+        try:
+            session = (
+                side.open(value, request.scope)
+                if isinstance(side, ClientSide)
+                else await side.open(value, request.scope)
+            )
+            if is_revoked is not None and not session.new and await refuses(is_revoked, session):
+                session = side.revoked(session)
+        except StoreUnavailable as error:
+            if side.settings.on_store_error == "raise":
+                raise
+            log_unavailable(error)
+            session = side.settings.session_class()
+            session._gone = session._down = True
+            request.routing_exception = ServiceUnavailable()  # in place of the view
+        return session
+
+    def _ours(self, side: _Side, theirs: Any) -> Session:
+        """Return the session of ours that lies behind one of another class, with the data that is in that now."""
+        if isinstance(theirs, Session):
+            if _SIDE not in vars(theirs):
+                _adopt(theirs, side)
+            return theirs
+        connection = request if has_request_context() else websocket
+        opened: dict[int, tuple[Session, Any]] = cast("dict[str, Any]", connection.scope).setdefault(_OURS, {})
+        if id(theirs) not in opened:
+            opened[id(theirs)] = _adopt(side.settings.session_class(), side), theirs
+        session, _ = opened[id(theirs)]
+        data = _data_of(theirs)
+        dict.clear(session)
+        dict.update(session, data)
+        session._cleared = not data
+        # A class may mark each change, or some, or say of all that they changed: so what came is compared, too.
+        modified = not session._sent and bool(getattr(theirs, "modified", False))
+        session._unsaved = _differs(side, session, otherwise=modified)
+        session.modified = modified or session._unsaved
+        session._seen = True  # who knows
+        return session
+
+    def _write_on_accept(self, app: Quart, session: Any, websocket: Websocket) -> None:
         """Have the handshake carry the cookie, however it comes to be accepted."""
-        accept = request.accept
-        accepted = False
+        accept, accepted = websocket.accept, False
+        one_at_a_time: Any = nullcontext()
+        if not isinstance(self._side(app), ClientSide):
+            import anyio
+
+            one_at_a_time = anyio.Lock()
 
         async def accept_with_session(headers: Any = None, subprotocol: str | None = None) -> None:
             nonlocal accepted
-            if not accepted:
-                headers = Headers() if headers is None else Headers(headers)
-                written = self._taken_back(app, session)
-                try:
-                    await self._write(app, written, headers)
-                except StoreUnavailable as error:
-                    if self._side(app).settings.on_store_error == "raise":
-                        raise
-                    log_unavailable(error)
-                    raise ServiceUnavailable from error
-                accepted = written._sent = True
-            await accept(headers, subprotocol)
+            if accepted:
+                await accept(headers, subprotocol)
+                return
+            async with one_at_a_time:  # one task may receive while another one sends
+                if not accepted:
+                    headers = await self._handshake(app, session, websocket, Headers(headers))
+                    accepted = True
+                await accept(headers, subprotocol)
 
-        request.accept = accept_with_session  # type: ignore[method-assign]  # of this one connection
-        request._flask_session = self, app, session  # type: ignore[attr-defined]  # for when the client goes away
-        if _save_what_is_left not in app.teardown_websocket_funcs[None]:
-            app.teardown_websocket_funcs[None].append(_save_what_is_left)
+        websocket.accept = accept_with_session  # type: ignore[method-assign]  # of this one connection
+
+    async def _handshake(self, app: Quart, session: Any, websocket: Websocket, headers: Headers) -> Headers:
+        """Save the session, and return the headers by which a websocket is accepted."""
+        side = cast("_Side", self._side(app))
+        response: Response = cast("Any", app).response_class(b"")
+        response.headers = headers
+        if not self._ours(side, session)._down:
+            save: Any = app.ensure_async(self.save_session)
+            await save(app, session, response)
+        ours = self._ours(side, session)
+        if ours._down:
+            raise ServiceUnavailable
+        ours._sent = True
+        websocket._flask_session = self, app, session  # type: ignore[attr-defined]  # see _save_what_is_left
+        return headers
 
     # Its end
 
     async def save_session(self, app: Quart, session: Any, response: Any) -> None:
         """Write what changed, and the cookie into *response*, which is None behind a websocket."""
-        session = self._taken_back(app, session)
-        session._said = False  # Quart says of every session that it was accessed, just before it is saved
-        if session._outside:
-            return  # FlaskSessionASGI writes it
-        if response is None or session._sent:
-            await self._save_late(app, session)
+        side: ClientSide | ServerSide | None = None
+        if isinstance(session, Session):
+            session._said = False  # Quart says of every session that it was accessed, just before it is saved
+            if session._outside:
+                return  # FlaskSessionASGI writes it
+            side = None if self._asks else vars(session).get(_SIDE)
+        side = side or self._side(app)
+        if side is None:
             return
-        if session._down:
-            _answer_unavailable(response)
-        elif self._sends_with_files or not _is_static_file():
+        ours = self._ours(side, session)
+        if response is None or ours._sent:
+            await self._save_late(side, ours)
+            return
+        asked: Any = request._get_current_object() if has_request_context() else None
+        if ours._down:
+            await _refuse(response)
+        elif self._sends_with_files or asked is None or not _is_static_file(app, asked):
             try:
-                await self._write(app, session, response.headers)
+                await self._write(app, side, session, ours, response.headers)
             except StoreUnavailable as error:
-                if self._side(app).settings.on_store_error == "raise":
+                if side.settings.on_store_error == "raise":
                     raise
                 log_unavailable(error)
+                ours._gone = ours._down = True
                 _answer_unavailable(response)
+            else:
+                if asked is not None:
+                    asked._flask_session = self, app, session
 
-    async def _write(self, app: Quart, session: Session, headers: Headers) -> None:
+    async def _write(self, app: Quart, side: _Side, theirs: Any, session: Session, headers: Headers) -> None:
         """Save the session, and add what the response or the handshake owes to its headers."""
-        side = self._side(app)
         is_revoked = side.settings.is_revoked
+        wanted = self._is_wanted(app, side, theirs, session)
+        action = CookieAction.KEEP
         if is_revoked is not None and side.only_refreshes(session) and await refuses(is_revoked, session):
-            action = CookieAction.KEEP
-        else:
+            wanted = False
+        elif wanted or session.sid is not None:
             action = side.decide(session) if isinstance(side, ClientSide) else await side.save(session)
-        if action is not CookieAction.KEEP:
-            headers.add("Set-Cookie", side.write(session, action).decode("latin-1"))
+        if action is CookieAction.DELETE or (action is CookieAction.SET and wanted):
+            headers.add("Set-Cookie", self._line(app, side, theirs, session, action))
         if needs_vary(side.settings, session.accessed, action):
-            vary = parse_set_header(headers.get("Vary"))
-            if "*" not in vary:
-                vary.add("Cookie")
-                headers["Vary"] = vary.to_header()
+            _add_vary(headers)
         session._unsaved = False
+        if theirs is not session:
+            _tell(theirs, sid=session.sid)
+            if dict.get(session, "_permanent") and not theirs.permanent:  # as the settings want each new one
+                theirs["_permanent"] = theirs.permanent = True
 
-    async def _save_late(self, app: Quart, session: Session) -> None:
+    def _is_wanted(self, app: Quart, side: _Side, theirs: Any, session: Session) -> bool:
+        """Ask a subclass that has something to say about it whether a cookie is to be set."""
+        if not self._is_changed("should_set_cookie") or not dict.__len__(session) or is_unloaded(session):
+            return True
+        session.modified = side.changed(session)
+        if theirs is not session:
+            _tell(theirs, modified=session.modified)
+        wanted = bool(self.should_set_cookie(app, theirs))
+        if wanted and not side.only_refreshes(session):
+            session.modified = True
+        return wanted
+
+    def _line(self, app: Quart, side: _Side, theirs: Any, session: Session, action: CookieAction) -> str:
+        line = side.write(session, action)
+        if self._is_changed("get_expiration_time") and action is CookieAction.SET:
+            expires = self.get_expiration_time(app, theirs)
+            if expires is not None and expires.tzinfo is None:
+                expires = expires.replace(tzinfo=UTC)  # as Werkzeug takes it
+            line = side.set_cookie.set(set_cookie_value(line), None if expires is None else floor(expires.timestamp()))
+        return line.decode("latin-1")
+
+    async def _save_late(self, side: _Side, session: Session) -> None:
         """Save what changed behind the headers, where there is a store."""
-        side = self._side(app)
         session._sent = True
         if isinstance(side, ClientSide):
             if side.left_behind(session):
                 warn_once(
                     "late",
                     "the session was changed where no headers could carry the cookie any more: the change is lost."
-                    " Change it before the websocket is accepted, or keep sessions in a store",
+                    " Change it before the response is made or the websocket accepted, or keep sessions in a store",
                 )
             return
         try:
@@ -246,47 +395,51 @@ class FlaskSessionInterface(SessionInterface):
         except (StoreUnavailable, UnwritableSession) as error:
             logger.error("a change made after the headers went out could not be saved: %s", error)
 
-    def _side(self, app: Quart) -> "ClientSide | ServerSide":
-        """Return what keeps the sessions of *app*, made anew where its config has changed."""
-        config = [app.config.get(name) for name in (*FLASK_NAMES, "APPLICATION_ROOT")]
-        config += [getattr(self, name) for name in _SIGNING]
-        known = self._sides.get(app)
-        if known is not None and known[0] == config:
-            return cast("ClientSide | ServerSide", known[1])
-        settings = self.settings_of(app)
-        if settings.store is None:
-            side: Any = ClientSide(settings, self._clock)
-        else:
-            from asgi_flask_session.server_side import ServerSide
 
-            side = ServerSide(settings, self._clock, id_salt=self._id_salt, ends_foreign=self._ends_foreign)
-            self._fields["store"] = side.store  # opened once, for whatever app and config
-        self._sides[app] = config, side
-        return cast("ClientSide | ServerSide", side)
+def _prepare(app: Quart) -> None:
+    """Have *app* tell us what its own interface is never told."""
+    # By hand, since the functions for it refuse an app that serves already.
+    for functions in (app.teardown_request_funcs[None], app.teardown_websocket_funcs[None]):
+        if _save_what_is_left not in functions:
+            functions.insert(0, _save_what_is_left)  # they are called from the last to the first
+    app.error_handler_spec[None][None].setdefault(StoreUnavailable, _answer_without_store)
 
 
 async def _save_what_is_left(_: BaseException | None) -> None:
-    """Save what changed in a websocket that is over: where the client goes away, its handler is cancelled."""
-    interface, app, session = getattr(websocket, "_flask_session", (None, None, None))
-    if interface is None or session is None:
+    """Save what changed behind the headers: in a stream, a copied context, or a websocket whose client went away."""
+    connection: Any = (request if has_request_context() else websocket)._get_current_object()
+    written = getattr(connection, "_flask_session", None)
+    if written is None:
         return
-    session = interface._taken_back(app, session)
-    if session._sent:
-        await interface._save_late(app, session)
+    interface, app, session = written
+    if isinstance(session, Session):
+        session._sent = True  # for whoever keeps it, to change and save it later
+        if not (session._unsaved or session._lent):
+            return
+    side = interface._side(app)
+    await interface._save_late(side, interface._ours(side, session))
 
 
-def _made(session_class: Any, session: Session) -> Any:
-    """Return a session of another class with the same data."""
-    made = session_class(plain(session))
-    for name, value in (("new", session.new), ("modified", False), ("accessed", False)):
-        if hasattr(made, name):
-            setattr(made, name, value)
-    return made
+async def _answer_without_store(error: StoreUnavailable) -> Response:
+    """Answer where a view did not get what it asked of the store: by ``session.load()``, or ``save()``."""
+    session: Any = current_session._get_current_object()
+    side = getattr(session, "_side", None)
+    if side is not None and side.settings.on_store_error == "raise":
+        raise error
+    log_unavailable(error)
+    if isinstance(session, Session):
+        session._gone = session._down = True
+    response: Response = cast("Any", current_app).response_class(b"")
+    _answer_unavailable(response)
+    return response
 
 
-def _is_static_file() -> bool:
-    endpoint = (request.endpoint or "") if has_request_context() else ""
-    return endpoint == "static" or endpoint.endswith(".static")
+async def _refuse(response: Response) -> None:
+    """Answer 503, or close a websocket where the server can send no response to its handshake."""
+    if has_websocket_context() and "websocket.http.response" not in (websocket.scope.get("extensions") or {}):
+        with suppress(RuntimeError):  # it is closed
+            await websocket.close(_TRY_AGAIN_LATER, "session store not available")
+    _answer_unavailable(response)
 
 
 def _answer_unavailable(response: Response) -> None:
@@ -296,6 +449,98 @@ def _answer_unavailable(response: Response) -> None:
     response.set_data(UNAVAILABLE_TEXT)
     for name, value in UNAVAILABLE_HEADERS:
         response.headers[name.decode("ascii")] = value.decode("ascii")
+
+
+def _add_vary(headers: Headers) -> None:
+    """Make the response vary by cookie, beside whatever else it varies by."""
+    there = headers.getlist("Vary")
+    if not there:
+        headers.add("Vary", "Cookie")
+        return
+    vary = [(b"vary", value.encode("latin-1")) for value in there]
+    add_vary(vary)
+    headers.setlist("Vary", [value.decode("latin-1") for _, value in vary])
+
+
+def _is_static_file(app: Quart, asked: Any) -> bool:
+    endpoint = asked.endpoint or ""
+    if not endpoint.endswith("static"):
+        return False
+    blueprint, _, name = endpoint.rpartition(".")
+    return name == "static" and bool(app.blueprints.get(blueprint, app).has_static_folder)
+
+
+def _signing_of(serializer: Any) -> dict[str, Any]:
+    """Return how a serializer of itsdangerous signs; raises SettingsError for one that does more than that."""
+    signing = {
+        "key_derivation": TimestampSigner.default_key_derivation,
+        "digest_method": TimestampSigner.default_digest_method,
+        **getattr(serializer, "signer_kwargs", {}),
+    }
+    if (
+        type(serializer) is not URLSafeTimedSerializer
+        or serializer.signer is not TimestampSigner
+        or serializer.serializer_kwargs
+        or serializer.fallback_signers
+        or len(signing) > 2
+    ):
+        raise SettingsError(
+            f"get_signing_serializer returns a {type(serializer).__name__} that signs in a way of its own: return a"
+            " URLSafeTimedSerializer with keys, salt, serializer, key_derivation and digest_method"
+        )
+    return {
+        "keys": serializer.secret_keys, "salt": serializer.salt, "serializer": serializer.serializer, **signing,
+    }  # fmt: skip
+
+
+# Sessions of other classes
+
+
+def _is_ours(session_class: Any) -> bool:
+    """Say whether it is Session, or a subclass of it."""
+    return isinstance(session_class, type) and issubclass(session_class, Session)
+
+
+def _of_class(session_class: Any, session: Session) -> Any:
+    """Return a session of another class with the same data."""
+    made = session_class(plain(session))
+    _tell(made, permanent=bool(dict.get(session, "_permanent")))
+    _tell(made, sid=session.sid, new=session.new, modified=False)
+    return made
+
+
+def _data_of(theirs: Any) -> dict[str, Any]:
+    """Return the data of a session of another class, where ``permanent`` may be apart from them."""
+    data = plain(theirs)
+    if not getattr(theirs, "permanent", False):
+        data.pop("_permanent", None)
+    elif data:
+        data["_permanent"] = True
+    return data
+
+
+def _tell(theirs: Any, **marks: Any) -> None:
+    """Set the attributes that a session of another class has, and that can be set."""
+    for name, value in marks.items():
+        if getattr(theirs, name, value) != value:
+            with suppress(AttributeError):
+                setattr(theirs, name, value)
+
+
+def _differs(side: _Side, session: Session, *, otherwise: bool) -> bool:
+    """Say whether the data is not what came, or was last written; *otherwise* where nobody knows what came."""
+    if side._came(session) is not None:
+        return side._differs(session)
+    if _ADOPTED in vars(session):
+        return otherwise
+    return dict.__len__(session) > dict.__contains__(session, "_permanent")
+
+
+def _adopt(session: Session, side: _Side) -> Session:
+    """Take a session that a subclass has opened itself for one of ours, of which nothing else is known."""
+    vars(session)[_SIDE], vars(session)[_ADOPTED] = side, True
+    session._carried = has_request_context() and side.settings.cookie_name in request.cookies
+    return session
 
 
 class QuartSession(Session):

@@ -121,7 +121,7 @@ def changed(cookie):
 
 
 REFUSED = {
-    "of another key": (lambda sign: changed(sign()), (), "no key made the signature"),
+    "of another key": (lambda sign: changed(sign()), (), "no key of ours made the signature"),
     "too old": (lambda sign: sign(DATA, "--at", "1000000000"), (), "over the 2678400 s of permanent_lifetime"),
     "too old for the lifetime given": (
         lambda sign: sign(DATA, "--at", str(int(time.time()) - 100)),
@@ -131,7 +131,7 @@ REFUSED = {
     "of the future": (lambda sign: sign(DATA, "--at", str(int(time.time()) + 100)), (), "in the future"),
     "an id": (lambda sign: "3Yq7aXl0B8mJ4cVtPz1R6wKdQhU5sNfGvEoLiTyMbCx", (), "the id of a session"),
     "an empty payload": (lambda sign: "..x", (), "no payload"),
-    "no base64": (lambda sign: "!!!.aaaa.bbbb", (), "no key made the signature"),
+    "no base64": (lambda sign: "!!!.aaaa.bbbb", (), "no key of ours made the signature"),
 }
 
 

@@ -12,19 +12,20 @@ import asgi_flask_session
 PACKAGE = Path(asgi_flask_session.__file__).parent
 
 FLOORS = [
-    ["errors", "asgi", "logs", "dates"],
+    ["errors", "asgi", "logs", "dates", "environ"],
     ["tagged_json", "payload", "cookies", "settings", "session", "models", "checks", "addresses"],
-    ["signing", "policy", "merge", "ids", "records", "lazy"],
+    ["signing", "policy", "merge", "ids", "records", "lazy", "login", "csrf", "flashes"],
     sorted(f"stores/{path.stem}" for path in (PACKAGE / "stores").glob("*.py")),
     ["side", "revocation", "client_side", "server_side"],
-    ["unavailable", "scopes", "stored", "middleware", "background"],
+    ["unavailable", "scopes", "stored", "middleware", "background", "migration"],
     [
         "__init__",
         "examination",
         "doctor",
         "cli",
         "__main__",
-        *sorted(f"adapters/{path.stem}" for path in (PACKAGE / "adapters").glob("*.py")),
+        "testing",
+        *sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in (PACKAGE / "adapters").rglob("*.py")),
     ],
 ]
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}

@@ -333,6 +333,13 @@ def test_migrated_session_that_cannot_be_written_yet_is_no_change_of_the_app(cap
     assert not caplog.records
 
 
+@pytest.mark.parametrize(("data", "permanent"), [({"a": 1}, True), ({"a": 1, "_permanent": False}, False)])
+def test_migrated_session_is_permanent_where_new_ones_are(data, permanent):
+    answer = request(wrap(app_that(nothing), permanent=True, migrate_from=[lambda scope: data]))
+    assert read(answer.cookie)["_permanent"] is permanent
+    assert ("Expires" in answer.set_cookie) is permanent
+
+
 def test_migration_reader_that_reads_nothing_changes_nothing():
     app = wrap(app_that(nothing), migrate_from=[lambda scope: {}])
     assert request(app, "forged").headers == []

@@ -5,27 +5,28 @@ It works under WSGI threads and workers, and where Flask is mounted in an ASGI a
 """
 
 import time
-from collections.abc import Awaitable
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from weakref import WeakKeyDictionary
 
-from flask import Flask
-from flask.sessions import SessionInterface
-from flask.wrappers import Request, Response
-from werkzeug.exceptions import ServiceUnavailable
-
-from ..asgi import Scope
-from ..background import background_loop
+from ..background import background_loop, refuses_now
 from ..client_side import ClientSide
 from ..cookies import find_cookie
+from ..environ import scope_of
 from ..errors import SettingsError, StoreUnavailable
 from ..policy import CookieAction, needs_vary
-from ..revocation import unseen
 from ..session import Session
 from ..settings import FLASK_NAMES, Settings, SettingsFields
 from ..side import Clock, Side
 from ..unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT, log_unavailable
+from . import missing
+
+try:
+    from flask import Flask
+    from flask.sessions import SessionInterface
+    from flask.wrappers import Request, Response
+    from werkzeug.exceptions import ServiceUnavailable
+except ImportError as error:
+    raise missing(error, "flask") from error
 
 if TYPE_CHECKING:
     from ..server_side import ServerSide
@@ -60,7 +61,7 @@ class FlaskSessionInterface(SessionInterface):
         cookies = request.environ.get("HTTP_COOKIE")
         name = side.settings.cookie_name.encode("ascii")
         value = find_cookie(cookies.encode("latin-1"), name) if cookies else None
-        scope = _scope(request.environ) if side.settings.migrate_from or side.settings.protection else {}
+        scope = scope_of(request.environ) if side.settings.migrate_from or side.settings.protection else {}
         if isinstance(side, ClientSide):
             session = side.open(value, scope)
         else:
@@ -113,15 +114,8 @@ class FlaskSessionInterface(SessionInterface):
         return cast("ClientSide | ServerSide", side)
 
     def _is_refused(self, side: Side, session: Session) -> bool:
-        """Ask in this thread, where the app's context is; only what has to be awaited goes to the loop."""
         is_revoked = side.settings.is_revoked
-        if is_revoked is None:
-            return False
-        with unseen(session):
-            answer = is_revoked(session, session.signed_at)
-            if isawaitable(answer):
-                answer = background_loop.run(_awaited(answer))
-        return bool(answer)
+        return is_revoked is not None and refuses_now(is_revoked, session)
 
     def _save(self, side: "ClientSide | ServerSide", session: Session) -> tuple[CookieAction, bytes | None]:
         """Write what changed, and return what that does to the cookie; raises StoreUnavailable."""
@@ -150,29 +144,6 @@ class FlaskSessionInterface(SessionInterface):
     def regenerate(self, session: Session) -> None:
         """Give the session a new id when the response goes out, as Flask-Session's method of this name."""
         session.regenerate()
-
-
-async def _awaited(answer: Awaitable[Any]) -> Any:
-    return await answer
-
-
-def _scope(environ: dict[str, Any]) -> Scope:
-    """Return what an ASGI server would say of the request."""
-    headers = [
-        (name[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    ]
-    return {
-        "type": "http",
-        "method": environ["REQUEST_METHOD"],
-        "scheme": environ["wsgi.url_scheme"],
-        "root_path": environ.get("SCRIPT_NAME", ""),
-        "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
-        "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
-        "headers": headers,
-        "client": (environ["REMOTE_ADDR"], int(environ.get("REMOTE_PORT", 0))) if "REMOTE_ADDR" in environ else None,
-    }
 
 
 def _answer_unavailable(response: Response) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 MAJOR, MINOR = version("starlette").split(".")[:2]
-TESTS = Path(__file__).with_name("test_starlette.py")
+TESTS = [Path(__file__).with_name("test_starlette.py"), Path(__file__).parents[1] / "adapters" / "test_starlette.py"]
 RUN_TESTS = """
 import pytest, starlette, sys
 assert starlette.__file__.startswith(sys.argv[1]), starlette.__file__
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[2]]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
 """
 
 
@@ -27,8 +27,8 @@ def test_starlette_of_an_earlier_line_holds_the_contract(line, tmp_path):
 
     # PYTHONPATH counts before what is installed.
     run = subprocess.run(
-        [sys.executable, "-c", RUN_TESTS, str(tmp_path), str(TESTS)],
-        cwd=TESTS.parents[2],
+        [sys.executable, "-c", RUN_TESTS, str(tmp_path), *map(str, TESTS)],
+        cwd=TESTS[0].parents[2],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -21,31 +21,10 @@ from asgi_flask_session.signing import CookieSigner
 from .sessions import datetimes, examples
 
 werkzeug_http = pytest.importorskip("werkzeug.http")
-sansio = pytest.importorskip("werkzeug.sansio.http")
+
+from .headers import PIECES, differs, found_by_werkzeug, random_headers  # noqa: E402  # which needs Werkzeug as well
 
 # Cookie headers
-
-
-def found_by_werkzeug(header, name):
-    """Return what Flask's request.cookies.get gives; raises UnicodeDecodeError, as there."""
-    return werkzeug_http.parse_cookie(header.decode("latin-1")).get(name)
-
-
-def differs(header, name="session"):
-    """Say whether the two read another value.
-
-    The written list of differences: of a header that is not UTF-8 Werkzeug raises, and its parser is asked for
-    the bytes; of bytes that are not UTF-8 and come by escapes, it gives the replacement character.
-    """
-    ours = find_cookie(header, name.encode())
-    try:
-        theirs = found_by_werkzeug(header, name)
-    except UnicodeDecodeError:
-        if b"\\" in header:
-            return False
-        theirs = sansio.parse_cookie(header.decode("latin-1")).get(name)
-        return (None if ours is None else ours.decode("latin-1")) != theirs
-    return (None if ours is None else ours.decode("utf-8", "replace")) != theirs
 
 
 HEADERS = [
@@ -82,23 +61,11 @@ def test_header_that_is_not_utf8_is_read_where_werkzeug_raises():
         found_by_werkzeug(header, "session")
 
 
-PIECES = [
-    *[b"session", b"session=a", b'session="', b"=", b";", b'"', b"\\"] * 3, *[b" ", b"\t", b"x", b"; "] * 2,
-    b"session=", b"s", b"a=b", b'\\"', b",", b"$", b"0", b"377", b"\\101", b"\n", b"\x0b", b"\xc3\xa9",
-    b"\xc2\xa0", b"\xe2\x80\x80",
-]  # fmt: skip
-
-
 def test_random_headers_read_as_in_werkzeug():
     """F2: pieces of cookies put together at random, from a fixed seed."""
-    choose = random.Random(0)
     found = 0
     different = []
-    for _ in range(30_000):
-        pieces = choose.choices(PIECES, k=choose.randrange(1, 16))
-        if choose.random() < 0.1:
-            pieces.insert(choose.randrange(len(pieces)), bytes([choose.randrange(0x80, 0x100)]))
-        header = b"".join(pieces)
+    for header in random_headers(30_000, seed=0):
         found += find_cookie(header, b"session") is not None
         if differs(header):
             different.append(header)

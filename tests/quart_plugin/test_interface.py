@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from driver import NOW, SECRET, app_that, request
-from quart import Quart, session, websocket
+from quart import Quart, abort, has_websocket_context, session, websocket
 
 from asgi_flask_session import FlaskSessionASGI, Settings, StoreUnavailable
 from asgi_flask_session.stores.memory import MemoryStore
@@ -123,35 +123,169 @@ def test_session_transaction(interface):
     assert asyncio.run(main()) == "42"
 
 
-def test_a_change_before_accept_goes_out_with_the_handshake(interface):
-    app, messages = app_with(interface), []
+async def connect(app, path, cookie=None, **scope):
+    """Return what a server was sent by a websocket whose client goes away after the first message."""
+    messages, over, connected = [], asyncio.Event(), False
+
+    async def receive():
+        nonlocal connected
+        if not connected:
+            connected = True
+            return {"type": "websocket.connect"}
+        await over.wait()
+        return {"type": "websocket.disconnect", "code": 1000}
+
+    async def send(message):
+        messages.append(message)
+        if message["type"] in ("websocket.send", "websocket.close", "websocket.http.response.body"):
+            over.set()
+
+    scope = {
+        "type": "websocket", "path": path, "headers": [], "query_string": b"", "scheme": "ws",
+        "asgi": {"spec_version": "2.3"}, "subprotocols": [], **scope,
+    }  # fmt: skip
+    if cookie:
+        scope["headers"] = [(b"cookie", f"session={cookie}".encode())]
+    await asyncio.wait_for(app(scope, receive, send), 5)
+    return messages
+
+
+def headers_of(message):
+    return [(name.decode().lower(), value.decode()) for name, value in message.get("headers", ())]
+
+
+def cookies_of(message):
+    return [value for name, value in headers_of(message) if name == "set-cookie"]
+
+
+def value_of(line):
+    return line.partition(";")[0].partition("=")[2]
+
+
+def under_middleware(app, **fields):
+    app.asgi_app = FlaskSessionASGI(app.asgi_app, SECRET, **fields)
+    return app
+
+
+WRAPPED = {
+    "cookie": lambda: app_with(FlaskSessionInterface()),
+    "store": lambda: app_with(FlaskSessionInterface(store=MemoryStore())),
+    "wrapped cookie": lambda: under_middleware(app_with(FlaskSessionInterface())),
+    "wrapped store": lambda: under_middleware(app_with(FlaskSessionInterface()), store=MemoryStore()),
+}
+
+
+@pytest.mark.parametrize("made", WRAPPED.values(), ids=WRAPPED)
+def test_a_change_before_accept_goes_out_with_the_handshake(made):
+    accept, *_ = asyncio.run(connect(made(), "/before"))
+    assert accept["type"] == "websocket.accept"
+    assert [line[:8] for line in cookies_of(accept)] == ["session="]
+    assert [value for name, value in headers_of(accept) if name == "vary"] == ["Cookie"]
+
+
+@pytest.mark.parametrize("made", WRAPPED.values(), ids=WRAPPED)
+def test_a_change_after_accept_is_saved_where_there_is_a_store(made, caplog):
+    app = made()
 
     async def main():
-        sent = iter([{"type": "websocket.connect"}])
+        [accept, *_] = await connect(app, "/before")
+        cookie = value_of(cookies_of(accept)[0])
+        late, *_ = await connect(app, "/after", cookie)
+        response = await app.test_client(use_cookies=False).get("/get", headers={"Cookie": f"session={cookie}"})
+        return cookies_of(late), await text(response)
 
-        async def receive():
-            return next(sent, None) or await asyncio.sleep(60)
+    stored = "store" in app.session_interface._fields or getattr(app.asgi_app, "store", None) is not None
+    assert asyncio.run(main()) == ([], "2" if stored else "1")
+    assert [record.name for record in caplog.records] == ([] if stored else ["asgi_flask_session"])
 
-        done = asyncio.Event()
 
-        async def send(message):
-            messages.append(message)
-            if message["type"] == "websocket.close":
-                done.set()
+def test_what_the_app_says_of_the_handshake_is_kept(interface):
+    app = app_with(interface)
 
-        scope = {
-            "type": "websocket", "path": "/before", "headers": [], "query_string": b"", "scheme": "ws",
-            "asgi": {"spec_version": "2.3"}, "subprotocols": [],
-        }  # fmt: skip
-        task = asyncio.ensure_future(app(scope, receive, send))
-        await asyncio.wait_for(done.wait(), 5)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    @app.websocket("/own")
+    async def own():
+        session["n"] = 1
+        await websocket.accept({"X-Own": "1", "Set-Cookie": "other=1", "Vary": "Origin"}, "chat")
+        await websocket.accept({"X-Own": "2"})
+        await websocket.send("")
 
-    asyncio.run(main())
-    headers = dict(messages[0]["headers"])
-    assert messages[0]["type"] == "websocket.accept"
-    assert headers[b"set-cookie"].startswith(b"session=")
+    accept, sent, *_ = asyncio.run(connect(app, "/own"))
+    assert (accept["type"], accept["subprotocol"], sent["type"]) == ("websocket.accept", "chat", "websocket.send")
+    names = [name for name, _ in headers_of(accept)]
+    assert sorted(names) == ["set-cookie", "set-cookie", "vary", "x-own"]
+    assert dict(headers_of(accept))["vary"] == "Origin, Cookie"
+
+
+def test_a_handshake_without_a_look_at_the_session_has_no_headers(interface):
+    app = app_with(interface)
+
+    @app.websocket("/silent")
+    async def silent():
+        await websocket.send("")
+
+    accept, *_ = asyncio.run(connect(app, "/silent"))
+    assert headers_of(accept) == []
+
+
+def test_tasks_that_accept_at_once_send_one_cookie_that_is_good():
+    class Slow(MemoryStore):
+        async def create(self, *args):
+            await asyncio.sleep(0.01)
+            return await super().create(*args)
+
+    app = app_with(FlaskSessionInterface(store=Slow()))
+
+    @app.websocket("/at-once")
+    async def at_once():
+        session["n"] = session.get("n", 0) + 1
+        session.regenerate()
+        await asyncio.gather(websocket.send(""), websocket.accept(), websocket.accept())
+
+    async def main():
+        cookie = None
+        for _ in range(2):
+            [accept, *_] = await connect(app, "/at-once", cookie)
+            [line] = cookies_of(accept)
+            cookie = value_of(line)
+        response = await app.test_client(use_cookies=False).get("/get", headers={"Cookie": f"session={cookie}"})
+        return await text(response)
+
+    assert asyncio.run(main()) == "2"
+
+
+def test_a_subclass_has_its_say_about_the_handshake(interface):
+    class NotForSockets(type(interface)):
+        async def save_session(self, app, session, response):
+            if not has_websocket_context():
+                await super().save_session(app, session, response)
+
+    app = app_with(NotForSockets(**interface._fields))
+    accept, *_ = asyncio.run(connect(app, "/before"))
+    assert (accept["type"], headers_of(accept)) == ("websocket.accept", [])
+
+
+def test_a_websocket_that_the_app_denies_may_set_a_cookie(interface):
+    app = app_with(interface)
+
+    @app.websocket("/denied")
+    async def denied():
+        session["n"] = 1
+        abort(403)
+
+    start, *_ = asyncio.run(connect(app, "/denied", extensions={"websocket.http.response": {}}))
+    assert (start["status"], len(cookies_of(start))) == (403, 1)
+
+
+def test_what_cannot_be_written_ends_the_handshake(interface):
+    app = app_with(interface)
+
+    @app.websocket("/object")
+    async def put_object():
+        session["n"] = object()
+        await websocket.send("")
+
+    start, *_ = asyncio.run(connect(app, "/object", extensions={"websocket.http.response": {}}))
+    assert (start["type"], start["status"], cookies_of(start)) == ("websocket.http.response.start", 500, [])
 
 
 def test_a_change_after_accept_is_saved_in_a_store_though_the_client_goes_away():
@@ -239,3 +373,27 @@ def test_a_store_that_is_down_is_a_503_for_whoever_needs_it():
     responses = asyncio.run(main())
     assert [r.status_code for r in responses] == [200, 503, 503, 503, 503]
     assert [r.headers.get("Retry-After") for r in responses[1:]] == ["5"] * 4
+
+
+@pytest.mark.parametrize("accepts_early", [False, True])
+@pytest.mark.parametrize("cookie", [None, "0123456789abcdef"])
+def test_a_websocket_whose_store_is_down_is_refused(accepts_early, cookie):
+    app = app_with(FlaskSessionInterface(store=Broken()))
+
+    @app.before_websocket
+    async def early():
+        if accepts_early:
+            session["n"] = 1
+            await websocket.accept()
+
+    start, *_ = asyncio.run(connect(app, "/before", cookie, extensions={"websocket.http.response": {}}))
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 503)
+    assert dict(headers_of(start))["retry-after"] == "5"
+    assert [(m["type"], m["code"]) for m in asyncio.run(connect(app, "/before", cookie))] == [("websocket.close", 1013)]
+
+
+def test_a_websocket_whose_store_is_down_fails_where_that_is_asked_for():
+    app = app_with(FlaskSessionInterface(store=Broken(), on_store_error="raise"), PROPAGATE_EXCEPTIONS=True)
+    for cookie in (None, "0123456789abcdef"):
+        with pytest.RaisesGroup(StoreUnavailable):
+            asyncio.run(connect(app, "/before", cookie))

@@ -1,0 +1,175 @@
+"""What does a session cost a whole request of Quart: by its own interface, by ours, and by ours in a store?
+
+Each number is the median time of a request, less that of the same request to an app without a session.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter_ns
+from typing import Any
+
+from _sessions import LOGIN, OTHER_TOKEN, PERMANENT, SECRET, SMALL
+from _timing import print_table
+from quart import Quart, session
+from quart.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionInterface
+
+from quart_plugin import FlaskSessionInterface
+
+STOCK, OURS = "Quart's", "ours"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a request brings, what the view does with it, and the share of the time of Quart's own that we aim at."""
+
+    name: str
+    data: dict[str, Any]
+    handle: Callable[[Any], object] | None
+    target: float | None = None
+
+
+def read(session: Any) -> None:
+    session.get("_user_id")
+
+
+def write(session: Any) -> None:
+    session["csrf_token"] = OTHER_TOKEN
+
+
+CASES = [
+    Case("untouched", SMALL, None),
+    Case("read", SMALL, read, target=0.25),
+    Case("write", SMALL, write, target=0.5),
+    Case("login read", LOGIN, read, target=0.25),
+    Case("login write", LOGIN, write, target=0.5),
+    Case("permanent read", PERMANENT, read),
+]
+
+
+class NoSession(SessionInterface):
+    """Gives each request the same data, and writes nothing."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.session = SecureCookieSession(data)
+
+    async def open_session(self, app: Any, request: Any) -> Any:
+        return self.session
+
+    async def save_session(self, app: Any, session: Any, response: Any) -> None:
+        pass
+
+
+SUBJECTS: dict[str, Callable[[], Any]] = {
+    STOCK: SecureCookieSessionInterface,
+    OURS: FlaskSessionInterface,
+    "ours, in memory": lambda: FlaskSessionInterface(store="memory:"),
+}
+
+
+def app_for(interface: Any, case: Case) -> Any:
+    app = Quart("benchmark")
+    app.secret_key = SECRET
+    app.session_interface = interface
+
+    @app.get("/")
+    async def view() -> str:
+        if case.handle is not None:
+            case.handle(session)
+        return ""
+
+    @app.get("/begin")
+    async def begin() -> str:
+        session.update(case.data)
+        return ""
+
+    return app
+
+
+async def ask(app: Any, path: str, cookie: bytes | None) -> list[bytes]:
+    """Send one request, and return the Set-Cookie lines of the response."""
+    heard = False
+    answered = asyncio.Event()
+    set_cookies: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal heard
+        if heard:
+            await answered.wait()
+            return {"type": "http.disconnect"}
+        heard = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        set_cookies.extend(line for name, line in message.get("headers", ()) if name == b"set-cookie")
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            answered.set()
+
+    headers = [(b"host", b"localhost")] + ([(b"cookie", cookie)] if cookie else [])
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
+        "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+        "headers": headers, "client": ("127.0.0.1", 1), "server": ("localhost", 80), "state": {}, "extensions": {},
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return set_cookies
+
+
+async def compared(apps: dict[str, tuple[Any, bytes | None]], rounds: int, calls: int) -> dict[str, float]:
+    """Return the median microseconds of a request to each app, of the medians of rounds that go through all."""
+    medians: dict[str, list[float]] = {name: [] for name in apps}
+    for done in range(rounds + 1):
+        for name, (app, cookie) in apps.items():
+            times = []
+            for _ in range(calls):
+                start = perf_counter_ns()
+                await ask(app, "/", cookie)
+                times.append(perf_counter_ns() - start)
+            if done:  # the first round warms up
+                medians[name].append(median(times) / 1000)
+    return {name: median(times) for name, times in medians.items()}
+
+
+async def measure(case: Case, rounds: int, calls: int) -> dict[str, float]:
+    """Return what the session costs, by subject."""
+    apps: dict[str, tuple[Any, bytes | None]] = {"without": (app_for(NoSession(case.data), case), None)}
+    for name, make in SUBJECTS.items():
+        app = app_for(make(), case)
+        (line,) = await ask(app, "/begin", None)
+        apps[name] = app, line.partition(b";")[0]
+    apps["without"] = apps["without"][0], apps[STOCK][1]
+    shown = await compared(apps, rounds, calls)
+    return {name: shown[name] - shown["without"] for name in SUBJECTS}
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--calls", type=int, default=20, help="of each app in a round")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    results = {case.name: await measure(case, arguments.rounds, arguments.calls) for case in CASES}
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return
+    print(f"Python {platform.python_version()}. Microseconds beside a request without a session.\n")
+    rows = []
+    for case in CASES:
+        shown = results[case.name]
+        share = shown[OURS] / shown[STOCK]
+        said = f"{share:.2f}"
+        if case.target is not None:
+            said += f" ({'met' if share <= case.target else 'NOT MET'}: {case.target})"
+        rows.append([case.name, *(f"{shown[name]:.0f}" for name in SUBJECTS), said])
+    print_table(["", *SUBJECTS, f"{OURS} / {STOCK}"], rows)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
