@@ -64,6 +64,10 @@ coverage: $(VENV)/.with-tests ## all tests, and the lines they never ran
 bench: $(VENV)/.with-bench ## every script in benchmarks/
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
 
+.PHONY: fuzz
+fuzz: $(VENV)/.with-tests+fuzz ## look for inputs that break a rule (TARGET=cookie, header or payload; SECONDS=60)
+	@cd tests && $(abspath $(PY)) -m fuzz $(or $(TARGET),payload) --seconds $(or $(SECONDS),60)
+
 .PHONY: old-faults
 old-faults: $(VENV)/.with-tests ## the tests of old advisories, on the releases that they were about
 	@$(PY) tools/old_faults.py
