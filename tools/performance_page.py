@@ -1,0 +1,46 @@
+"""Write docs/performance.md, the tables of the benchmarks, by running them: python tools/performance_page.py.
+
+It takes some minutes, on a machine that does nothing else meanwhile.
+"""
+
+import ast
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+SCRIPTS = ["middleware", "codec", "quart_requests", "stores", "parsing"]
+HEAD = """\
+# Performance
+
+What the scripts of [benchmarks](../benchmarks/README.md) printed, in one run on one machine: {machine}. Shares within a
+table tell something, since all that is in it ran in turn; nanoseconds of two machines, or of two days, do not compare.
+`make bench` prints the same on yours, and says what each number is.
+
+The session of a request that does not look at it costs a look at the Cookie header and one signature. What costs beyond
+that is what Flask's bytes are: sorted keys, tags, and zlib where it makes the cookie shorter.
+"""
+
+
+def page() -> str:
+    """Return the text of the page."""
+    system = f"{platform.machine()}, Python {platform.python_version()}, {platform.system()}"
+    return HEAD.format(machine=system) + "".join(section(name) for name in SCRIPTS)
+
+
+def section(name: str) -> str:
+    script = ROOT / "benchmarks" / f"{name}.py"
+    question = (ast.get_docstring(ast.parse(script.read_text("utf-8"))) or name).partition("\n")[0]
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=ROOT, check=False)
+    print(f"{name}: {done.returncode}", file=sys.stderr)
+    if not done.stdout:
+        raise SystemExit(done.stderr)
+    said = re.sub(r"^## ", "### ", done.stdout.strip(), flags=re.MULTILINE)
+    return f"\n## {question}\n\n`benchmarks/{name}.py`\n\n{said}\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
