@@ -6,13 +6,12 @@ import pytest
 from driver import LOOPS, NOW, SECRET, app_that, nothing, request
 from hypothesis import given
 from hypothesis import strategies as st
+from peers.flask_side import FlaskSide, Side, clock_at, value_of
+from peers.sessions import examples
 
 from asgi_flask_session import FlaskSessionASGI
 from asgi_flask_session.adapters.flask import FlaskSessionInterface
 from asgi_flask_session.migration import django_signed_cookies, starlette_session
-
-from .flask_side import FlaskSide, Side, clock_at, value_of
-from .sessions import examples
 
 OTHER = "another-secret-of-the-tests"
 TWO_WEEKS = 14 * 86_400
