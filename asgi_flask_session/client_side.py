@@ -111,9 +111,9 @@ class ClientSide(Side):
 
     def decide(self, session: Session) -> CookieAction:
         """Say what the end of the request does to the cookie; raises UnwritableSession."""
+        if self.is_settled(session):
+            return CookieAction.KEEP
         permanent = bool(dict.get(session, "_permanent"))
-        if not (session.modified or session._lent or permanent):
-            return CookieAction.KEEP  # what most requests come to: there is nothing to ask about
         changed = session.modified or self.changed(session)
         if changed and session.new:
             self._make_permanent(session)
@@ -212,7 +212,7 @@ class ClientSide(Side):
             raise CookieTooLarge(message, size=len(line), limit=limit)
         logger.warning(message)
 
-    def _came(self, session: Session) -> bytes | None:
+    def came(self, session: Session) -> bytes | None:
         return None if session._last is None else session._last[2]
 
     def _dumps(self, data: Any, session: Session) -> bytes:  # noqa: ARG002  # all are written alike

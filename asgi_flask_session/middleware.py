@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from .asgi import CARRIES_HEADERS, ASGIApp, Header, Message, Receive, Scope, Send, Store
 from .client_side import ClientSide
@@ -15,10 +15,7 @@ from .scopes import MISSING, current_session, leave
 from .session import Session
 from .settings import Settings, SettingsFields
 from .side import Clock
-
-if TYPE_CHECKING:
-    from .server_side import ServerSide
-    from .stored import StoredConnection
+from .sides import side_of
 
 # The messages after which an app is no more.
 _SHUT_DOWN = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"})
@@ -58,9 +55,12 @@ class FlaskSessionASGI:
         self.app = app
         self.settings = settings
         self._client = ClientSide(settings, clock)
-        self._server = self._stored = None
+        self._server: Any = None
         if settings.store is not None:
-            self._server, self._stored = _server_side(settings, clock)
+            self._server = side_of(settings, clock)
+            from .stored import StoredConnection
+
+            self._stored = StoredConnection
         self.store: Store | None = None if self._server is None else self._server.store
         self._cookie_name = settings.cookie_name.encode("ascii")
         self._scope_key = settings.scope_key
@@ -75,7 +75,7 @@ class FlaskSessionASGI:
         if value is _ASIDE:
             await self.app(scope, receive, send if self.store is self.settings.store else self._closing_store(send))
             return
-        if self._stored is not None and self._server is not None:
+        if self._server is not None:
             await self._stored(self._server, self._mark, scope, receive, send).serve(self.app, value)
             return
         session = self._client.open(value, scope)
@@ -201,16 +201,6 @@ class FlaskSessionASGI:
             return
         headers[:] = [header for header in headers if header not in theirs]
         headers.append((b"set-cookie", line))
-
-
-def _server_side(settings: Settings, clock: Clock) -> tuple["ServerSide", type["StoredConnection"]]:
-    """Return the server side for settings with a store, and what serves its connections; raises SettingsError."""
-    try:
-        from .server_side import ServerSide
-        from .stored import StoredConnection
-    except ImportError as error:
-        raise SettingsError(f"a store needs {error.name}: pip install asgi-flask-session[memory]") from error
-    return ServerSide(settings, clock), StoredConnection
 
 
 def _excluder(exclude: tuple[str, ...] | Callable[[Scope], bool] | None) -> Callable[[Scope], bool] | None:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import timedelta
 from math import floor
 from random import uniform
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -201,10 +202,6 @@ class ServerSide(Side):
             return session._owed or CookieAction.KEEP
         session._owed = None if action is CookieAction.KEEP else action
         return action
-
-    def is_settled(self, session: Session) -> bool:
-        """Say whether there is nothing to save, without a closer look: what most requests come to."""
-        return not (session.modified or session._lent or dict.get(session, _PERMANENT))
 
     async def save_now(self, session: Session) -> None:
         """Do ``session.save()``."""
@@ -486,7 +483,7 @@ class ServerSide(Side):
 
     # Text
 
-    def _came(self, session: Session) -> bytes | None:
+    def came(self, session: Session) -> bytes | None:
         return session._base
 
     def _loads(self, text: bytes) -> dict[str, Any]:
@@ -522,15 +519,18 @@ class ServerSide(Side):
 def _opened(url: str, timeout: timedelta) -> Store:
     """Return the one store of this process for *url*, while it is in use.
 
-    A framework may make a middleware for each route; and whoever writes "memory:" twice means one memory.
+    A framework may make a middleware for each route, first requests may come at once in threads, and whoever writes
+    "memory:" twice means one memory.
     """
-    store = _STORES.get((url, timeout))
-    if store is None:
-        store = _STORES[url, timeout] = open_store(url, timeout=timeout)
-    return store
+    with _OPENING:
+        store = _STORES.get((url, timeout))
+        if store is None:
+            store = _STORES[url, timeout] = open_store(url, timeout=timeout)
+        return store
 
 
 _STORES: WeakValueDictionary[tuple[str, timedelta], Store] = WeakValueDictionary()
+_OPENING = Lock()
 
 
 def _ended(session: Session) -> CookieAction:

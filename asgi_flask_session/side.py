@@ -15,7 +15,7 @@ _BEGAN = "_began"
 _LATEST = 2**63  # seconds; a beginning beyond is rubbish
 
 # What does not depend on the data: kept when other data, or none, takes its place.
-OF_THE_REQUEST = ("_carried", "_side", "_scope", "_format", "_address", "_sent")
+OF_THE_REQUEST = ("_carried", "_side", "_scope", "_format", "_address", "_sent", "_down")
 # What becomes of the data: kept too when the data is replaced by the app.
 OF_THE_DATA = (
     "new", "sid", "_signed", "_began", "_last", "_refused", "_stored", "_base", "_user", "_owed", "_gone", "_renew",
@@ -37,7 +37,7 @@ class Side(ABC):
         self._permanent_lifetime = settings.permanent_lifetime.total_seconds()
 
     @abstractmethod
-    def _came(self, session: Session) -> bytes | None:
+    def came(self, session: Session) -> bytes | None:
         """Return the text of what the session was when it was last read or written; None if it was nothing."""
 
     @abstractmethod
@@ -67,7 +67,7 @@ class Side(ABC):
         empty = self._session_class()
         for name in OF_THE_REQUEST:
             setattr(empty, name, getattr(session, name))
-        empty._refused = self._came(session)
+        empty._refused = self.came(session)
         return empty
 
     def replaced(self, session: Session, data: Mapping[str, Any]) -> Session:
@@ -116,19 +116,24 @@ class Side(ABC):
         """Say whether the session differs from what came: by a mark, or inside a value that was handed out."""
         if session.modified or not (session._lent and self.settings.detect_nested):
             return session.modified
-        return self._differs(session)
+        return self.differs(session)
+
+    def is_settled(self, session: Session) -> bool:
+        """Say whether nothing of the session is to be written, without a closer look: what most requests come to."""
+        return not (session.modified or session._lent or dict.get(session, "_permanent"))
 
     def left_behind(self, session: Session) -> bool:
         """Say whether the session was changed after it was written, so that nothing written has the change."""
         if session._unsaved or not (session._lent and self.settings.detect_nested):
             return session._unsaved
         try:
-            return self._differs(session)
+            return self.differs(session)
         except UnwritableSession:
             return True
 
-    def _differs(self, session: Session) -> bool:
-        last = self._came(session)
+    def differs(self, session: Session) -> bool:
+        """Say whether the data is not what came, or was last written."""
+        last = self.came(session)
         if last is None:
             return False  # nothing came that could have been handed out
         # Text is compared, since == takes 1 for True; ours first, which most often is what came.

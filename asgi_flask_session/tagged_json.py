@@ -16,7 +16,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from .dates import http_date, parse_http_date
+from .dates import http_date, parse_http_date, parse_iso_date
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -168,7 +168,7 @@ class TagUUID(JSONTag):
 
 
 class TagDateTime(JSONTag):
-    """A datetime, to the second; it comes back aware, in UTC."""
+    """A datetime, to the second; it comes back aware, in UTC. One of Quart up to 0.18 comes back as it was."""
 
     __slots__ = ()
     key = " d"
@@ -180,7 +180,7 @@ class TagDateTime(JSONTag):
         return http_date(value)
 
     def to_python(self, value: str) -> datetime | None:
-        return parse_http_date(value) if value else None
+        return parse_http_date(value) or parse_iso_date(value) if value else None
 
 
 _FLASKS_TAGS = (TagDict, PassDict, TagTuple, PassList, TagBytes, TagMarkup, TagUUID, TagDateTime)

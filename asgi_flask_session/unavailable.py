@@ -11,7 +11,7 @@ UNAVAILABLE_HEADERS = (
     (b"retry-after", b"5"),  # seconds
     (b"cache-control", b"no-store"),
 )
-_TRY_AGAIN_LATER = 1013  # a code of RFC 6455's registry
+TRY_AGAIN_LATER = 1013  # a code of RFC 6455's registry
 
 
 def log_unavailable(error: StoreUnavailable) -> None:
@@ -24,8 +24,8 @@ async def answer_unavailable(scope: Scope, send: Send) -> None:
     kind = "http.response"
     if scope["type"] == "websocket":
         if "websocket.http.response" not in (scope.get("extensions") or {}):
-            await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "session store not available"})
+            await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "session store not available"})
             return
         kind = "websocket.http.response"
     await send({"type": f"{kind}.start", "status": 503, "headers": list(UNAVAILABLE_HEADERS)})
-    await send({"type": f"{kind}.body", "body": UNAVAILABLE_TEXT})
+    await send({"type": f"{kind}.body", "body": UNAVAILABLE_TEXT, "more_body": False})

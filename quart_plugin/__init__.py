@@ -2,4 +2,4 @@
 
 from .extension import Session as Session
 from .interface import FlaskSessionInterface as FlaskSessionInterface
-from .interface import ServerSideSessionInterface as ServerSideSessionInterface
+from .server_side import ServerSideSessionInterface as ServerSideSessionInterface

@@ -7,7 +7,7 @@ from typing import Any
 from asgi_flask_session.settings import Settings
 
 from .config import for_trio
-from .interface import ServerSideSessionInterface
+from .server_side import ServerSideSessionInterface
 
 
 class Session:

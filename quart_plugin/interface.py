@@ -4,16 +4,15 @@ Source: Quart 0.23's ``SecureCookieSessionInterface``, with the rules of asgi_fl
 """
 
 import time
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from math import floor
 from operator import attrgetter
-from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack, cast
+from typing import Any, Unpack, cast
 from weakref import WeakKeyDictionary
 
-from itsdangerous import TimestampSigner, URLSafeTimedSerializer
-from quart import Quart, Response, current_app, has_request_context, has_websocket_context, request, websocket
+from itsdangerous import URLSafeTimedSerializer
+from quart import Quart, Response, current_app, has_request_context, request, websocket
 from quart import session as current_session
 from quart.sessions import SessionInterface
 from quart.wrappers import Websocket
@@ -22,25 +21,22 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from asgi_flask_session.asgi import Store
 from asgi_flask_session.client_side import ClientSide
-from asgi_flask_session.cookies import add_vary, cookie_header, find_cookie, set_cookie_value
+from asgi_flask_session.cookies import cookie_header, find_cookie, set_cookie_value
 from asgi_flask_session.errors import SettingsError, StoreUnavailable, UnwritableSession
 from asgi_flask_session.lazy import is_unloaded
 from asgi_flask_session.logs import logger, warn_once
 from asgi_flask_session.policy import CookieAction, needs_vary
 from asgi_flask_session.revocation import refuses
-from asgi_flask_session.session import Session, plain
+from asgi_flask_session.session import Session
 from asgi_flask_session.settings import FLASK_NAMES, FieldsButStore, Settings, SettingsFields, sha1
 from asgi_flask_session.side import Clock
+from asgi_flask_session.sides import AnySide, side_of
 from asgi_flask_session.tagged_json import TaggedJSONSerializer
-from asgi_flask_session.unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT, log_unavailable
+from asgi_flask_session.unavailable import log_unavailable
 
-from .config import fields_from, store_from
-from .null import NullStore
-
-if TYPE_CHECKING:
-    from asgi_flask_session.server_side import ServerSide
-
-_Side: TypeAlias = "ClientSide | ServerSide"
+from .classes import ADOPTED, data_of, differs, is_ours, of_class, tell
+from .responses import answer_unavailable, refuse, vary_by_cookie
+from .signing import signing_of
 
 _NAMES = (*FLASK_NAMES, "APPLICATION_ROOT")
 _SIGNING = ("salt", "digest_method", "key_derivation", "serializer")
@@ -50,9 +46,7 @@ _attributes_of = attrgetter(*_SIGNING, "session_class")
 _MOST_SIDES = 50  # kept for one app, whose methods may say something else with each request
 
 _SIDE = "_quart_side"  # what opened a session, among its attributes: most requests need not ask for it twice
-_ADOPTED = "_quart_adopted"
 _OURS = "quart_plugin.sessions"  # in the scope, by id: ours behind a session of another class, and that one
-_TRY_AGAIN_LATER = 1013  # a code of RFC 6455's registry
 
 
 class FlaskSessionInterface(SessionInterface):
@@ -91,7 +85,7 @@ class FlaskSessionInterface(SessionInterface):
         self._fields: dict[str, Any] = dict(fields) if store is None else {**fields, "store": store}
         self._clock = clock
         # For each app, what keeps its sessions, beside what the app said when that was made.
-        self._sides: WeakKeyDictionary[Quart, list[tuple[list[Any], _Side]]] = WeakKeyDictionary()
+        self._sides: WeakKeyDictionary[Quart, list[tuple[tuple[Any, ...], AnySide]]] = WeakKeyDictionary()
         changed = [name for name in (*_SIGNING, *sorted(_METHODS)) if self._is_changed(name)]
         self._asks = not _METHODS.isdisjoint(changed)
         if settings is None:
@@ -155,11 +149,11 @@ class FlaskSessionInterface(SessionInterface):
         if not self._is_changed("get_signing_serializer"):
             return {} if self._has_secret(app) else None
         serializer = self.get_signing_serializer(app)
-        return None if serializer is None else _signing_of(serializer)
+        return None if serializer is None else signing_of(serializer)
 
     def _settings_with(self, app: Quart, signing: dict[str, Any]) -> Settings:
         own: dict[str, Any] = {}
-        if _is_ours(self.session_class) and self.session_class is not Session:
+        if is_ours(self.session_class) and self.session_class is not Session:
             own["session_class"] = self.session_class
         if self._settings is not None:
             settings = self._settings.replace(**{**own, **self._fields})
@@ -170,17 +164,17 @@ class FlaskSessionInterface(SessionInterface):
                 *config["SECRET_KEY_FALLBACKS"], config["SECRET_KEY"] = signing["keys"]
             own |= {name: signing[name] if signing else getattr(self, name) for name in _SIGNING}
             settings = Settings.from_mapping(config, **cast("SettingsFields", {**own, **self._fields}))
-        if settings.lazy and not _is_ours(self.session_class):
+        if settings.lazy and not is_ours(self.session_class):
             raise SettingsError("a lazy session is loaded in place, which takes our own class: leave lazy out")
         return settings
 
-    def _side(self, app: Quart) -> "ClientSide | ServerSide | None":
+    def _side(self, app: Quart) -> "AnySide | None":
         """Return what keeps the sessions of *app*, made anew where it says something else; None without a secret."""
-        said = [*map(app.config.get, _NAMES), *_attributes_of(self)]
+        said: tuple[Any, ...] = (*map(app.config.get, _NAMES), *_attributes_of(self))
         signing: dict[str, Any] | None = {}
         if self._asks or not _METHODS.isdisjoint(vars(self)):
             signing = self._signing(app)
-            said += [signing, *(getattr(self, f"get_cookie_{name}")(app) for name in _COOKIE)]
+            said = (*said, signing, *(getattr(self, f"get_cookie_{name}")(app) for name in _COOKIE))
         known = self._sides.get(app, ())
         for was_said, side in known:
             if was_said == said:
@@ -188,19 +182,15 @@ class FlaskSessionInterface(SessionInterface):
         if signing is None or not (signing or self._has_secret(app)):
             return None
         made = self._made(app, self._settings_with(app, signing))
-        copied = [list(value) if isinstance(value, list) else value for value in said]  # which may be added to
+        copied = tuple(list(value) if isinstance(value, list) else value for value in said)  # which may be added to
         self._sides[app] = [(copied, made), *known[: _MOST_SIDES - 1]]
         return made
 
-    def _made(self, app: Quart, settings: Settings) -> _Side:
+    def _made(self, app: Quart, settings: Settings) -> AnySide:
         if isinstance(app, Quart):
             _prepare(app)
-        if settings.store is None:
-            return ClientSide(settings, self._clock)
-        from asgi_flask_session.server_side import ServerSide
-
-        side = ServerSide(settings, self._clock, id_salt=self._id_salt, ends_foreign=self._ends_foreign)
-        if isinstance(settings.store, str):
+        side = side_of(settings, self._clock, id_salt=self._id_salt, ends_foreign=self._ends_foreign)
+        if not isinstance(side, ClientSide) and isinstance(settings.store, str):
             self._fields["store"] = side.store  # opened once, for whatever app and config
             getattr(app, "after_serving_funcs", []).append(side.store.aclose)  # after_serving() refuses to, by now
         return side
@@ -217,18 +207,22 @@ class FlaskSessionInterface(SessionInterface):
             return session
         if side is None:
             return None
-        session = await self._open(side, request)
+        cookies, _ = cookie_header(request.scope["headers"])
+        value = None if cookies is None else find_cookie(cookies, side.set_cookie.name)
+        if isinstance(side, ClientSide) and side.settings.is_revoked is None:
+            session = side.open(value, request.scope)
+        else:
+            session = await self._open(side, value, request)
         vars(session)[_SIDE] = side
-        if not _is_ours(self.session_class):
-            ours, session = session, _of_class(self.session_class, session)
+        if self.session_class is not Session and not is_ours(self.session_class):
+            ours, session = session, of_class(self.session_class, session)
             request.scope.setdefault(_OURS, {})[id(session)] = ours, session
         if isinstance(request, Websocket):
             self._write_on_accept(app, session, request)
         return session
 
-    async def _open(self, side: _Side, request: Any) -> Session:
-        cookies, _ = cookie_header(request.scope["headers"])
-        value = None if cookies is None else find_cookie(cookies, side.set_cookie.name)
+    async def _open(self, side: AnySide, value: bytes | None, request: Any) -> Session:
+        """Open a session that has to be asked for, of a store or of the application."""
         is_revoked = side.settings.is_revoked
         try:
             session = (
@@ -247,7 +241,7 @@ class FlaskSessionInterface(SessionInterface):
             request.routing_exception = ServiceUnavailable()  # in place of the view
         return session
 
-    def _ours(self, side: _Side, theirs: Any) -> Session:
+    def _ours(self, side: AnySide, theirs: Any) -> Session:
         """Return the session of ours that lies behind one of another class, with the data that is in that now."""
         if isinstance(theirs, Session):
             if _SIDE not in vars(theirs):
@@ -258,15 +252,15 @@ class FlaskSessionInterface(SessionInterface):
         if id(theirs) not in opened:
             opened[id(theirs)] = _adopt(side.settings.session_class(), side), theirs
         session, _ = opened[id(theirs)]
-        data = _data_of(theirs)
+        data = data_of(theirs)
         dict.clear(session)
         dict.update(session, data)
         session._cleared = not data
         # A class may mark each change, or some, or say of all that they changed: so what came is compared, too.
         modified = not session._sent and bool(getattr(theirs, "modified", False))
-        session._unsaved = _differs(side, session, otherwise=modified)
+        session._unsaved = differs(side, session, otherwise=modified)
         session.modified = modified or session._unsaved
-        session._seen = True  # who knows
+        session._seen = has_request_context() or bool(getattr(theirs, "accessed", True))  # Quart marks it when it saves
         return session
 
     def _write_on_accept(self, app: Quart, session: Any, websocket: Websocket) -> None:
@@ -293,12 +287,11 @@ class FlaskSessionInterface(SessionInterface):
 
     async def _handshake(self, app: Quart, session: Any, websocket: Websocket, headers: Headers) -> Headers:
         """Save the session, and return the headers by which a websocket is accepted."""
-        side = cast("_Side", self._side(app))
+        side = cast("AnySide", self._side(app))
         response: Response = cast("Any", app).response_class(b"")
         response.headers = headers
-        if not self._ours(side, session)._down:
-            save: Any = app.ensure_async(self.save_session)
-            await save(app, session, response)
+        save: Any = app.ensure_async(self.save_session)
+        await save(app, session, response)
         ours = self._ours(side, session)
         if ours._down:
             raise ServiceUnavailable
@@ -310,22 +303,25 @@ class FlaskSessionInterface(SessionInterface):
 
     async def save_session(self, app: Quart, session: Any, response: Any) -> None:
         """Write what changed, and the cookie into *response*, which is None behind a websocket."""
-        side: ClientSide | ServerSide | None = None
+        side: AnySide | None = None
         if isinstance(session, Session):
             session._said = False  # Quart says of every session that it was accessed, just before it is saved
             if session._outside:
                 return  # FlaskSessionASGI writes it
-            side = None if self._asks else vars(session).get(_SIDE)
-        side = side or self._side(app)
+            if not self._asks:
+                side = vars(session).get(_SIDE)
+        ours: Session = session
         if side is None:
-            return
-        ours = self._ours(side, session)
+            side = self._side(app)
+            if side is None:
+                return
+            ours = self._ours(side, session)
         if response is None or ours._sent:
             await self._save_late(side, ours)
             return
         asked: Any = request._get_current_object() if has_request_context() else None
         if ours._down:
-            await _refuse(response)
+            await refuse(response)
         elif self._sends_with_files or asked is None or not _is_static_file(app, asked):
             try:
                 await self._write(app, side, session, ours, response.headers)
@@ -334,13 +330,26 @@ class FlaskSessionInterface(SessionInterface):
                     raise
                 log_unavailable(error)
                 ours._gone = ours._down = True
-                _answer_unavailable(response)
+                answer_unavailable(response)
             else:
                 if asked is not None:
                     asked._flask_session = self, app, session
 
-    async def _write(self, app: Quart, side: _Side, theirs: Any, session: Session, headers: Headers) -> None:
+    async def _write(self, app: Quart, side: AnySide, theirs: Any, session: Session, headers: Headers) -> None:
         """Save the session, and add what the response or the handshake owes to its headers."""
+        action = CookieAction.KEEP
+        if not side.is_settled(session) or self._is_changed("should_set_cookie"):
+            action = await self._save(app, side, theirs, session, headers)
+        if needs_vary(side.settings, session.accessed, action):
+            vary_by_cookie(headers)
+        session._unsaved = False
+        if theirs is not session:
+            tell(theirs, sid=session.sid)
+            if dict.get(session, "_permanent") and not theirs.permanent:  # as the settings want each new one
+                theirs["_permanent"] = theirs.permanent = True
+
+    async def _save(self, app: Quart, side: AnySide, theirs: Any, session: Session, headers: Headers) -> CookieAction:
+        """Save the session, add the cookie that is owed, and say what became of it."""
         is_revoked = side.settings.is_revoked
         wanted = self._is_wanted(app, side, theirs, session)
         action = CookieAction.KEEP
@@ -350,27 +359,21 @@ class FlaskSessionInterface(SessionInterface):
             action = side.decide(session) if isinstance(side, ClientSide) else await side.save(session)
         if action is CookieAction.DELETE or (action is CookieAction.SET and wanted):
             headers.add("Set-Cookie", self._line(app, side, theirs, session, action))
-        if needs_vary(side.settings, session.accessed, action):
-            _add_vary(headers)
-        session._unsaved = False
-        if theirs is not session:
-            _tell(theirs, sid=session.sid)
-            if dict.get(session, "_permanent") and not theirs.permanent:  # as the settings want each new one
-                theirs["_permanent"] = theirs.permanent = True
+        return action
 
-    def _is_wanted(self, app: Quart, side: _Side, theirs: Any, session: Session) -> bool:
+    def _is_wanted(self, app: Quart, side: AnySide, theirs: Any, session: Session) -> bool:
         """Ask a subclass that has something to say about it whether a cookie is to be set."""
         if not self._is_changed("should_set_cookie") or not dict.__len__(session) or is_unloaded(session):
             return True
         session.modified = side.changed(session)
         if theirs is not session:
-            _tell(theirs, modified=session.modified)
+            tell(theirs, modified=session.modified)
         wanted = bool(self.should_set_cookie(app, theirs))
         if wanted and not side.only_refreshes(session):
             session.modified = True
         return wanted
 
-    def _line(self, app: Quart, side: _Side, theirs: Any, session: Session, action: CookieAction) -> str:
+    def _line(self, app: Quart, side: AnySide, theirs: Any, session: Session, action: CookieAction) -> str:
         line = side.write(session, action)
         if self._is_changed("get_expiration_time") and action is CookieAction.SET:
             expires = self.get_expiration_time(app, theirs)
@@ -379,7 +382,7 @@ class FlaskSessionInterface(SessionInterface):
             line = side.set_cookie.set(set_cookie_value(line), None if expires is None else floor(expires.timestamp()))
         return line.decode("latin-1")
 
-    async def _save_late(self, side: _Side, session: Session) -> None:
+    async def _save_late(self, side: AnySide, session: Session) -> None:
         """Save what changed behind the headers, where there is a store."""
         session._sent = True
         if isinstance(side, ClientSide):
@@ -430,36 +433,8 @@ async def _answer_without_store(error: StoreUnavailable) -> Response:
     if isinstance(session, Session):
         session._gone = session._down = True
     response: Response = cast("Any", current_app).response_class(b"")
-    _answer_unavailable(response)
+    answer_unavailable(response)
     return response
-
-
-async def _refuse(response: Response) -> None:
-    """Answer 503, or close a websocket where the server can send no response to its handshake."""
-    if has_websocket_context() and "websocket.http.response" not in (websocket.scope.get("extensions") or {}):
-        with suppress(RuntimeError):  # it is closed
-            await websocket.close(_TRY_AGAIN_LATER, "session store not available")
-    _answer_unavailable(response)
-
-
-def _answer_unavailable(response: Response) -> None:
-    """Turn whatever response the app has made into the 503 that FlaskSessionASGI would have given."""
-    response.headers.clear()
-    response.status_code = 503
-    response.set_data(UNAVAILABLE_TEXT)
-    for name, value in UNAVAILABLE_HEADERS:
-        response.headers[name.decode("ascii")] = value.decode("ascii")
-
-
-def _add_vary(headers: Headers) -> None:
-    """Make the response vary by cookie, beside whatever else it varies by."""
-    there = headers.getlist("Vary")
-    if not there:
-        headers.add("Vary", "Cookie")
-        return
-    vary = [(b"vary", value.encode("latin-1")) for value in there]
-    add_vary(vary)
-    headers.setlist("Vary", [value.decode("latin-1") for _, value in vary])
 
 
 def _is_static_file(app: Quart, asked: Any) -> bool:
@@ -470,157 +445,8 @@ def _is_static_file(app: Quart, asked: Any) -> bool:
     return name == "static" and bool(app.blueprints.get(blueprint, app).has_static_folder)
 
 
-def _signing_of(serializer: Any) -> dict[str, Any]:
-    """Return how a serializer of itsdangerous signs; raises SettingsError for one that does more than that."""
-    signing = {
-        "key_derivation": TimestampSigner.default_key_derivation,
-        "digest_method": TimestampSigner.default_digest_method,
-        **getattr(serializer, "signer_kwargs", {}),
-    }
-    if (
-        type(serializer) is not URLSafeTimedSerializer
-        or serializer.signer is not TimestampSigner
-        or serializer.serializer_kwargs
-        or serializer.fallback_signers
-        or len(signing) > 2
-    ):
-        raise SettingsError(
-            f"get_signing_serializer returns a {type(serializer).__name__} that signs in a way of its own: return a"
-            " URLSafeTimedSerializer with keys, salt, serializer, key_derivation and digest_method"
-        )
-    return {
-        "keys": serializer.secret_keys, "salt": serializer.salt, "serializer": serializer.serializer, **signing,
-    }  # fmt: skip
-
-
-# Sessions of other classes
-
-
-def _is_ours(session_class: Any) -> bool:
-    """Say whether it is Session, or a subclass of it."""
-    return isinstance(session_class, type) and issubclass(session_class, Session)
-
-
-def _of_class(session_class: Any, session: Session) -> Any:
-    """Return a session of another class with the same data."""
-    made = session_class(plain(session))
-    _tell(made, permanent=bool(dict.get(session, "_permanent")))
-    _tell(made, sid=session.sid, new=session.new, modified=False)
-    return made
-
-
-def _data_of(theirs: Any) -> dict[str, Any]:
-    """Return the data of a session of another class, where ``permanent`` may be apart from them."""
-    data = plain(theirs)
-    if not getattr(theirs, "permanent", False):
-        data.pop("_permanent", None)
-    elif data:
-        data["_permanent"] = True
-    return data
-
-
-def _tell(theirs: Any, **marks: Any) -> None:
-    """Set the attributes that a session of another class has, and that can be set."""
-    for name, value in marks.items():
-        if getattr(theirs, name, value) != value:
-            with suppress(AttributeError):
-                setattr(theirs, name, value)
-
-
-def _differs(side: _Side, session: Session, *, otherwise: bool) -> bool:
-    """Say whether the data is not what came, or was last written; *otherwise* where nobody knows what came."""
-    if side._came(session) is not None:
-        return side._differs(session)
-    if _ADOPTED in vars(session):
-        return otherwise
-    return dict.__len__(session) > dict.__contains__(session, "_permanent")
-
-
-def _adopt(session: Session, side: _Side) -> Session:
+def _adopt(session: Session, side: AnySide) -> Session:
     """Take a session that a subclass has opened itself for one of ours, of which nothing else is known."""
-    vars(session)[_SIDE], vars(session)[_ADOPTED] = side, True
+    vars(session)[_SIDE], vars(session)[ADOPTED] = side, True
     session._carried = has_request_context() and side.settings.cookie_name in request.cookies
     return session
-
-
-class QuartSession(Session):
-    """A session with the attributes that Quart-Session's has besides."""
-
-    @property
-    def addr(self) -> str | bool:
-        """The client's address that the session is bound to; False if it is bound to none."""
-        return self._address or dict.get(self, "_addr") or False
-
-    def dirty(self) -> None:
-        """Do nothing: a change is noticed without it, as in Quart-Session 3."""
-
-
-class ServerSideSessionInterface(FlaskSessionInterface):
-    """What ``quart_plugin.Session`` puts in place: Quart-Session's interface over the stores of asgi_flask_session.
-
-    ``serializer``, or ``serialize``, may be set to an object with ``dumps`` and ``loads``. ``get``, ``set`` and
-    ``delete`` reach the store itself, under keys of any kind.
-    """
-
-    session_class: Any = QuartSession
-    _text_values = True  # what ``get`` returns is text, where it can be
-
-    @classmethod
-    def from_config(cls, config: Any) -> Self:
-        """Return the interface for an app's config; raises SettingsError."""
-        fields = fields_from(config)
-        store = store_from(config, Settings.store_timeout)
-        made = cls(store=NullStore() if store is None else store, **fields)
-        made._sends_with_files = bool(config.get("SESSION_STATIC_FILE"))
-        made._text_values = config.get("SESSION_TYPE") != "memcached"
-        made._ends_foreign = True
-        made._id_salt = "quart-session"
-        return made
-
-    def _has_secret(self, app: Quart) -> bool:
-        return super()._has_secret(app) or not self._fields.get("sign_ids")
-
-    def _instead_of_secret(self, app: Quart) -> dict[str, str]:
-        # Only signed ids need one; a key that nobody knows signs nothing.
-        return {} if app.secret_key else {"SECRET_KEY": token_hex()}
-
-    @property
-    def serialize(self) -> Any:
-        """The serializer, under the name that Quart-Session's documentation has for it."""
-        return self.serializer
-
-    @serialize.setter
-    def serialize(self, value: Any) -> None:
-        self.serializer = value
-
-    async def create(self, app: Quart) -> None:  # as in Quart-Session
-        """Do nothing: the store connects when it is first used."""
-
-    async def aclose(self) -> None:
-        """Close the store, if it was made from the config."""
-        await self._fields["store"].aclose()
-
-    async def get(self, key: str, app: Quart | None = None) -> Any:  # noqa: ARG002  # as in Quart-Session
-        """Return what the store has under *key*, text where it is text and the store is not memcached; or None."""
-        value: bytes | None = await self._fields["store"].get(key)
-        if value is None or not self._text_values:
-            return value
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return value
-
-    async def set(self, key: str, value: str | bytes, expiry: int | None = None, app: Quart | None = None) -> None:
-        """Put *value* under *key*, whatever is there, for *expiry* seconds or as long as a session lives."""
-        app = app or current_app
-        ttl = expiry or int(app.permanent_session_lifetime.total_seconds())
-        record = value.encode("utf-8") if isinstance(value, str) else value
-        store = self._fields["store"]
-        while not await store.create(key, record, ttl):
-            there = await store.get(key)
-            if there is not None and await store.replace(key, record, ttl, there):
-                return
-
-    async def delete(self, key: str, app: Quart | None = None) -> None:  # noqa: ARG002  # as in Quart-Session
-        """Take *key* away."""
-        await self._fields["store"].delete(key)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_flask_session.dates import http_date, parse_http_date
+from asgi_flask_session.dates import http_date, parse_http_date, parse_iso_date
 
 zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=zones)
@@ -50,3 +50,13 @@ def test_naive_moments_are_utc(moment, text):
 )
 def test_other_spellings_are_read_or_none(text, moment):
     assert parse_http_date(text) == moment
+
+
+@given(st.datetimes() | moments)
+def test_iso_dates_of_quart_are_read(moment):
+    assert parse_iso_date(moment.isoformat(timespec="microseconds")) == moment
+
+
+@pytest.mark.parametrize("text", ["2024-02-30T12:30:15.000000", "2024-02-29T12:30:15", "2024-02-29", "", "x"])
+def test_other_iso_dates_are_not(text):
+    assert parse_iso_date(text) is None

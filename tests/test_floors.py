@@ -17,7 +17,7 @@ FLOORS = [
     ["signing", "policy", "merge", "ids", "records", "lazy", "login", "csrf", "flashes"],
     sorted(f"stores/{path.stem}" for path in (PACKAGE / "stores").glob("*.py")),
     ["side", "revocation", "client_side", "server_side"],
-    ["unavailable", "scopes", "stored", "middleware", "background", "migration"],
+    ["unavailable", "scopes", "stored", "middleware", "background", "migration", "sides"],
     [
         "__init__",
         "examination",

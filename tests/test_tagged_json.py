@@ -195,3 +195,15 @@ def test_every_default_tag_speaks_for_itself():
 )
 def test_find_unwritable_names_the_innermost_place(value, place):
     assert find_unwritable(TaggedJSONSerializer().dumps, value).startswith(place)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-02-29T12:30:15.000001+00:00", datetime(2024, 2, 29, 12, 30, 15, 1, tzinfo=UTC)),
+        ("2024-02-29T12:30:15.000000", datetime(2024, 2, 29, 12, 30, 15)),
+    ],
+)
+def test_datetime_of_quart_0_18_is_read_as_it_was(text, moment):
+    """R7."""
+    assert TaggedJSONSerializer().loads(f'{{" d":"{text}"}}') == moment

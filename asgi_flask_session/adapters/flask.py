@@ -5,7 +5,7 @@ It works under WSGI threads and workers, and where Flask is mounted in an ASGI a
 """
 
 import time
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import Any, Unpack
 from weakref import WeakKeyDictionary
 
 from ..background import background_loop, refuses_now
@@ -17,6 +17,7 @@ from ..policy import CookieAction, needs_vary
 from ..session import Session
 from ..settings import FLASK_NAMES, Settings, SettingsFields
 from ..side import Clock, Side
+from ..sides import AnySide, side_of
 from ..unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT, log_unavailable
 from . import missing
 
@@ -27,9 +28,6 @@ try:
     from werkzeug.exceptions import ServiceUnavailable
 except ImportError as error:
     raise missing(error, "flask") from error
-
-if TYPE_CHECKING:
-    from ..server_side import ServerSide
 
 
 class FlaskSessionInterface(SessionInterface):
@@ -47,7 +45,7 @@ class FlaskSessionInterface(SessionInterface):
             raise SettingsError(f"{', '.join(sorted(meaningless))} is for ASGI apps: leave it out here")
         self._fields = fields
         self._clock = clock
-        self._sides: WeakKeyDictionary[Flask, tuple[list[Any], ClientSide | ServerSide]] = WeakKeyDictionary()
+        self._sides: WeakKeyDictionary[Flask, tuple[list[Any], AnySide]] = WeakKeyDictionary()
         Settings("checked before any app is there, with this in place of its secret", **fields)
 
     def settings_of(self, app: Flask) -> Settings:
@@ -96,28 +94,24 @@ class FlaskSessionInterface(SessionInterface):
         if needs_vary(side.settings, session.accessed, action):
             response.vary.add("Cookie")
 
-    def _side(self, app: Flask) -> "ClientSide | ServerSide":
+    def _side(self, app: Flask) -> AnySide:
         """Return what keeps the sessions of *app*, made anew where its config has changed."""
         config = [app.config.get(name) for name in (*FLASK_NAMES, "APPLICATION_ROOT")]
         known = self._sides.get(app)
         if known is not None and known[0] == config:
             return known[1]
-        settings = self.settings_of(app)
-        if settings.store is None:
-            side: Any = ClientSide(settings, self._clock)
-        else:
-            from ..server_side import ServerSide
-
-            side = ServerSide(settings, self._clock)
+        side = side_of(self.settings_of(app), self._clock)
+        if not isinstance(side, ClientSide):
             self._fields["store"] = side.store  # opened once, for whatever app and config
-        self._sides[app] = config, side
-        return cast("ClientSide | ServerSide", side)
+        copied = [list(value) if isinstance(value, list) else value for value in config]  # which may be added to
+        self._sides[app] = copied, side
+        return side
 
     def _is_refused(self, side: Side, session: Session) -> bool:
         is_revoked = side.settings.is_revoked
         return is_revoked is not None and refuses_now(is_revoked, session)
 
-    def _save(self, side: "ClientSide | ServerSide", session: Session) -> tuple[CookieAction, bytes | None]:
+    def _save(self, side: AnySide, session: Session) -> tuple[CookieAction, bytes | None]:
         """Write what changed, and return what that does to the cookie; raises StoreUnavailable."""
         if side.only_refreshes(session) and self._is_refused(side, session):
             action = CookieAction.KEEP

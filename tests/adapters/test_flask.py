@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import threading
+from contextlib import suppress
 
 import flask
 import pytest
@@ -15,7 +16,7 @@ from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
-from asgi_flask_session import FlaskSessionASGI, Settings, SettingsError, StoreUnavailable
+from asgi_flask_session import FlaskSessionASGI, Settings, SettingsError, StoreUnavailable, server_side
 from asgi_flask_session.adapters.flask import FlaskSessionInterface
 from asgi_flask_session.stores.base import open_store
 from asgi_flask_session.stores.memory import MemoryStore
@@ -510,3 +511,22 @@ def test_a_login_kills_the_old_id_and_a_logout_the_new_one():
     ids.append(client.get_cookie("session").value)
     live = [asyncio.run(store.get(f"session:{sid}")) is not None for sid in ids]
     assert (len(set(ids)), live) == (3, [False, False, True])
+
+
+def test_first_requests_at_once_open_one_store(monkeypatch):
+    opened, both, open_store = [], threading.Barrier(2), server_side.open_store
+
+    def opens(*arguments, **named):
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+        opened.append(open_store(*arguments, **named))
+        return opened[-1]
+
+    monkeypatch.setattr(server_side, "open_store", opens)
+    app = app_with(FlaskSessionInterface(store="memory:"))
+    threads = [threading.Thread(target=app.test_client().get, args=("/get",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 1

@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import re
-import sys
 import time
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
 from driver import SECRET, app_that, request
+from missing import forget
 
 from asgi_flask_session import FlaskSessionASGI, Settings, SettingsError
+from asgi_flask_session.csrf import CSRFSettings, validate_csrf
 from asgi_flask_session.doctor import examine_headers
+from asgi_flask_session.errors import CSRFError
 from asgi_flask_session.stores.base import open_store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text("utf-8")
@@ -67,13 +69,16 @@ def no_middleware(_):
     return refused(lambda: session_of(Request({"type": "http", "headers": []})))
 
 
-def without(module):
+def no_session_for_a_form(_):
+    with pytest.raises(CSRFError) as caught:
+        validate_csrf({}, "a token", CSRFSettings(SECRET))
+    return str(caught.value)
+
+
+def without(*modules):
     def make(_):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(sys.modules, module, None)
-            patch.delitem(sys.modules, "asgi_flask_session.stores.redis", raising=False)
-            patch.delitem(sys.modules, "asgi_flask_session.stores.redis_clients", raising=False)
-            patch.setitem(sys.modules, "coredis", None)
+            forget(patch, *modules)
             return refused(lambda: open_store("redis://localhost"))
 
     return make
@@ -83,7 +88,7 @@ NOW = time.time()
 MISTAKES = {
     "no secret": lambda _: refused(lambda: Settings.from_mapping({})) + refused(Settings),
     "a misspelled setting": lambda _: refused(lambda: Settings(SECRET, cookie_nam="session")),
-    "a missing extra": without("redis"),
+    "a missing extra": without("redis", "coredis"),
     "another secret": lambda caplog: logged(caplog, cookie_of({"a": 1}, "another secret, long enough")),
     "another name": lambda caplog: logged(caplog, cookie_of({"a": 1}, cookie_name="shop"), name="shop"),
     "another store": lambda caplog: logged(caplog, "a" * 43, store="memory:"),
@@ -92,6 +97,7 @@ MISTAKES = {
         examine_headers(["session=x; Secure; HttpOnly"], ["Cookie"], "session", https=False)
     ),
     "too large a cookie": lambda caplog: logged(caplog, handle=lambda session: session.update(a=token_hex(4000))),
+    "a form without its session": no_session_for_a_form,
     "too late": too_late,
     "two middlewares": two_middlewares,
     "two cookies": lambda _: str(examine_headers(["session=x", "session=y"], ["Cookie"], "session", https=False)),

@@ -13,7 +13,7 @@ from quart.sessions import SecureCookieSessionInterface
 from quart_session.sessions import ServerSideSession as OfQuartSession
 from werkzeug.datastructures import CallbackDict
 
-from asgi_flask_session import FlaskSessionASGI, SettingsError, StoreUnavailable
+from asgi_flask_session import FlaskSessionASGI, Session, SettingsError, StoreUnavailable
 from asgi_flask_session.stores.memory import MemoryStore
 from quart_plugin import FlaskSessionInterface
 
@@ -366,6 +366,38 @@ def test_requests_at_once_keep_both_changes(session_class):
 
 def test_what_a_stream_changes_is_kept_in_a_store(app, kind):
     assert bodies(app, "/set", "/stream", "/get") == ["1", "1", "6" if kind == "store" else "1"]
+
+
+def test_a_logout_takes_along_what_others_put_there_meanwhile(session_class):
+    store, waits = MemoryStore(), asyncio.Semaphore(0)
+    app = app_with(interface_with(session_class, store=store))
+
+    @app.get("/slow-clear")
+    async def slow_clear():
+        session.clear()
+        await waits.acquire()
+        return ""
+
+    async def main():
+        cookie = value_of((await answer(app, "/set"))[1][0])
+        first = asyncio.ensure_future(answer(app, "/slow-clear", cookie))
+        await asyncio.sleep(0)
+        await answer(app, "/list", cookie)
+        waits.release()
+        await first
+        return await store.get(f"session:{cookie}")
+
+    assert asyncio.run(main()) is None
+
+
+@pytest.mark.parametrize("of_class", [Session, Dict, Mixed, User, Mapping, Classic, SecureCookieSession])
+def test_a_subclass_that_is_asked_about_the_cookie_sees_a_change_inside_a_value(of_class, kind):
+    class OnlyChanged(FlaskSessionInterface):
+        def should_set_cookie(self, app, session):
+            return getattr(session, "modified", True)
+
+    app = app_with(interface_with(of_class, OnlyChanged, **KINDS[kind]()))
+    assert bodies(app, "/list", "/append", "/append") == ["", "[1, 2]", "[1, 2, 2]"]
 
 
 class Broken:

@@ -6,7 +6,6 @@ test_backends.py has the stores, test_switch.py the real Quart-Session and Flask
 import asyncio
 import json
 import pickle
-import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from types import ModuleType
 import aiomcache
 import coredis
 import flask_sqlalchemy
+import missing
 import pymongo
 import pytest
 import redis
@@ -301,7 +301,7 @@ def test_what_runs_on_asyncio_only_is_refused_on_trio(config, says):
 
 
 def test_on_trio_a_client_for_trio_has_to_be_there(monkeypatch):
-    replace_packages(monkeypatch, {"coredis": None})
+    missing.replace(monkeypatch, {"coredis": None})
     app = QuartTrio(__name__)
     app.config["SESSION_TYPE"] = "redis"
     with pytest.raises(SettingsError, match=r"pip install asgi-flask-session\[redis-trio\]"):
@@ -326,7 +326,7 @@ def test_on_trio_a_client_for_trio_has_to_be_there(monkeypatch):
     ],
 )
 def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch, hidden, config, extra):
-    replace_packages(monkeypatch, dict.fromkeys(hidden.split()))
+    missing.replace(monkeypatch, dict.fromkeys(hidden.split()))
     with pytest.raises(SettingsError, match=rf"pip install asgi-flask-session\[{extra}\]"):
         extended(**config)
 
@@ -342,19 +342,9 @@ def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch, hidden, 
     ],
 )
 def test_a_package_that_is_another_of_that_name_is_named_with_the_extra(monkeypatch, package, config):
-    replace_packages(monkeypatch, {package: ModuleType(package)})
+    missing.replace(monkeypatch, {package: ModuleType(package)})
     with pytest.raises(SettingsError, match=rf"needs {package}.*asgi-flask-session\[{config['SESSION_TYPE']}\]"):
         extended(**config)
-
-
-def replace_packages(monkeypatch, packages):
-    """Have packages in place of what is installed, None for those that are not."""
-    for name in list(sys.modules):
-        ours = name.startswith(("asgi_flask_session.stores.", "asgi_flask_session.server_side", "quart_plugin.mongodb"))
-        if ours or name.partition(".")[0] in packages:
-            monkeypatch.delitem(sys.modules, name)
-    for name, package in packages.items():
-        monkeypatch.setitem(sys.modules, name, package)
 
 
 # What is warned of, at the line that sets it
@@ -647,3 +637,54 @@ def test_the_session_has_the_attributes_that_quart_sessions_has():
 )
 def test_a_document_of_quart_session_is_read_as_a_record(document, record):
     assert record_of(document) == record
+
+
+# What Flask-Session's users have besides
+
+
+def test_set_takes_the_place_of_a_value_of_another_type(redis_server):
+    app = extended(SESSION_TYPE="redis", SESSION_URI=redis_server.url)
+
+    async def main():
+        redis_servers.ask(redis_server.port, "RPUSH", "a list", "1")
+        async with asyncio.timeout(10), app.app_context():
+            await app.session_interface.set("a list", "text", expiry=60)
+            return await app.session_interface.get("a list")
+
+    assert asyncio.run(main()) == "text"
+
+
+def test_a_session_has_the_address_of_its_client_without_protection():
+    app = extended(SESSION_TYPE="memory")
+
+    @app.get("/addr")
+    async def addr():
+        session["n"] = 1
+        return str(session.addr)
+
+    assert body(ask(app, "/addr", scope_base={"client": ("192.0.2.7", 1)})) == "192.0.2.7"
+
+
+def test_regenerate_gives_a_new_id():
+    app = extended(SESSION_TYPE="memory")
+
+    @app.get("/new")
+    async def new():
+        before = session.sid
+        app.session_interface.regenerate(session)
+        await session.save()
+        return str(session.sid != before)
+
+    assert visit(app, "/set", "/new")[1] == "True"
+
+
+def test_the_store_is_there_to_be_looked_through():
+    app = extended(SESSION_TYPE="memory")
+
+    @app.get("/login")
+    async def log_in():
+        session["_user_id"] = "7"
+        return ""
+
+    visit(app, "/login")
+    assert asyncio.run(app.session_interface.store.revoke_user("7")) == 1

@@ -239,7 +239,8 @@ def test_tasks_that_accept_at_once_send_one_cookie_that_is_good():
     async def at_once():
         session["n"] = session.get("n", 0) + 1
         session.regenerate()
-        await asyncio.gather(websocket.send(""), websocket.accept(), websocket.accept())
+        await asyncio.gather(websocket.accept(), websocket.accept())
+        await websocket.send("")
 
     async def main():
         cookie = None
@@ -397,3 +398,48 @@ def test_a_websocket_whose_store_is_down_fails_where_that_is_asked_for():
     for cookie in (None, "0123456789abcdef"):
         with pytest.RaisesGroup(StoreUnavailable):
             asyncio.run(connect(app, "/before", cookie))
+
+
+def test_a_websocket_whose_session_cannot_be_loaded_is_refused():
+    app = app_with(FlaskSessionInterface(store=Broken(), lazy=True))
+
+    @app.websocket("/load")
+    async def load():
+        await session.load()
+        await websocket.send("")
+
+    messages = asyncio.run(connect(app, "/load", "0123456789abcdef"))
+    assert [(m["type"], m["code"]) for m in messages] == [("websocket.close", 1013)]
+
+
+def test_a_login_behind_the_handshake_keeps_the_id_that_the_browser_has():
+    app = app_with(FlaskSessionInterface(store=MemoryStore()))
+
+    @app.websocket("/login")
+    async def login():
+        await websocket.accept()
+        session["_user_id"] = "7"
+        await session.save()
+        await websocket.send("")
+
+    async def main():
+        [accept, *_] = await connect(app, "/before")
+        cookie = value_of(cookies_of(accept)[0])
+        await connect(app, "/login", cookie)
+        response = await app.test_client(use_cookies=False).get("/get", headers={"Cookie": f"session={cookie}"})
+        return await text(response)
+
+    assert asyncio.run(main()) == "1"
+
+
+def test_a_change_before_a_failure_behind_the_handshake_is_warned_of(caplog):
+    app = app_with(FlaskSessionInterface())
+
+    @app.websocket("/fails")
+    async def fails():
+        await websocket.accept()
+        session["n"] = 1
+        raise RuntimeError("on purpose")
+
+    asyncio.run(connect(app, "/fails"))
+    assert "asgi_flask_session" in [record.name for record in caplog.records]

@@ -9,7 +9,7 @@ from pathlib import Path
 import flask
 import pytest
 from driver import NOW, SECRET
-from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
+from itsdangerous import TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
 from quart import (
     Blueprint,
     Quart,
@@ -513,28 +513,37 @@ def test_a_method_that_is_put_on_the_interface_itself_counts(name):
     assert answers(OURS) == answers(STOCK)
 
 
-def test_a_signing_serializer_is_refused_that_signs_otherwise():
-    class Timeless:
-        def get_signing_serializer(self, app):
-            return URLSafeSerializer(SECRET)
+class OwnSigner(TimestampSigner):
+    pass
 
-    class Louder(URLSafeTimedSerializer):
-        def loads(self, *args, **kwargs):
-            return super().loads(*args, **kwargs)
 
-    class Own:
-        def get_signing_serializer(self, app):
-            return Louder(SECRET)
+class OwnSerializer(URLSafeTimedSerializer):
+    pass
 
-    class OtherSeparator:
-        def get_signing_serializer(self, app):
-            return URLSafeTimedSerializer(SECRET, signer_kwargs={"sep": "~"})
 
-    for changes in (Timeless, Own, OtherSeparator):
-        app = app_with(made(type("Changed", (changes, OURS), {})))
-        error = raised(app, "/set")
-        assert isinstance(error, SettingsError)
-        assert str(error).startswith("get_signing_serializer returns a ")
+@pytest.mark.parametrize(
+    "serializer",
+    [
+        URLSafeSerializer(SECRET),
+        OwnSerializer(SECRET),
+        URLSafeTimedSerializer(SECRET, signer=OwnSigner),
+        URLSafeTimedSerializer(SECRET, signer_kwargs={"sep": "~"}),
+        URLSafeTimedSerializer(SECRET, fallback_signers=[{"digest_method": hashlib.sha512}]),
+        URLSafeTimedSerializer(SECRET, serializer_kwargs={"sort_keys": True}),
+    ],
+    ids=["timeless", "serializer", "signer", "separator", "fallback signers", "serializer kwargs"],
+)
+def test_a_signing_serializer_is_refused_that_signs_otherwise(serializer):
+    changes = {"get_signing_serializer": lambda self, app: serializer}
+    error = raised(app_with(made(type("Changed", (OURS,), changes))), "/set")
+    assert isinstance(error, SettingsError)
+    assert str(error).startswith("get_signing_serializer returns a ")
+
+
+def test_where_no_cookie_is_wanted_no_record_is_made():
+    store = MemoryStore()
+    visit(app_with(type("Changed", (Never, OURS), {})(store=store)), "/set")
+    assert not store._kept
 
 
 @pytest.mark.parametrize("changes", [Salted, ByHost, KeysFromElsewhere], ids=lambda changes: changes.__name__)
@@ -1095,10 +1104,11 @@ def test_a_session_that_is_revoked_is_empty(asked, store):
     assert visit(app, "/set", cookie=cookie)[0][1] == "1"
 
 
+@pytest.mark.parametrize("kind", [OURS, type("Changed", (NotForAPIs, OURS), {})], ids=["ours", "subclass"])
 @pytest.mark.parametrize("store", [False, True], ids=["cookie", "store"])
-def test_a_refresh_is_kept_back_from_a_session_that_is_revoked_meanwhile(asked, store):
+def test_a_refresh_is_kept_back_from_a_session_that_is_revoked_meanwhile(asked, store, kind):
     is_revoked, _, reply = asked
-    app = app_with(FlaskSessionInterface(is_revoked=is_revoked, **({"store": MemoryStore()} if store else {})))
+    app = app_with(kind(is_revoked=is_revoked, **({"store": MemoryStore()} if store else {})))
 
     @app.get("/everywhere")
     async def log_out_everywhere():

@@ -1,14 +1,14 @@
 """Which store a URL names, and what is said where it names none."""
 
-import sys
 from datetime import timedelta
 from importlib import import_module
 from traceback import format_exception
 
 import pytest
 from driver import SECRET, app_that, nothing
+from missing import forget
 
-from asgi_flask_session import FlaskSessionASGI, Settings, SettingsError, StoreUnavailable, UnwritableSession, stores
+from asgi_flask_session import FlaskSessionASGI, Settings, SettingsError, StoreUnavailable, UnwritableSession
 from asgi_flask_session.server_side import ServerSide
 from asgi_flask_session.stores import base
 from asgi_flask_session.stores.base import BaseStore, Unavailable, open_store
@@ -122,22 +122,8 @@ def test_missing_library_is_named_with_what_installs_it(url, library, extra, mon
         open_store(url)
 
 
-def forget(monkeypatch, *libraries):
-    """Make libraries such as are not installed, also for whoever has imported them."""
-    for name in list(sys.modules):
-        package, _, module = name.rpartition(".")
-        if name.partition(".")[0] in libraries:
-            monkeypatch.delitem(sys.modules, name)
-        elif package == stores.__name__ and module != "base":
-            monkeypatch.delitem(sys.modules, name)
-            monkeypatch.delattr(stores, module)  # which a new import sets
-    for library in libraries:
-        monkeypatch.setitem(sys.modules, library, None)
-
-
 def test_missing_anyio_is_named_where_a_store_is_given(monkeypatch):
     forget(monkeypatch, "anyio")
-    monkeypatch.delitem(sys.modules, "asgi_flask_session.server_side", raising=False)
     with pytest.raises(SettingsError, match="needs anyio: pip install asgi-flask-session"):
         FlaskSessionASGI(app_that(nothing), SECRET, store="memory:")
     FlaskSessionASGI(app_that(nothing), SECRET)

@@ -1,0 +1,37 @@
+"""What a response owes to the session, in the objects that Quart has for it."""
+
+from contextlib import suppress
+
+from quart import Response, has_websocket_context, websocket
+from werkzeug.datastructures import Headers
+
+from asgi_flask_session.cookies import add_vary
+from asgi_flask_session.unavailable import TRY_AGAIN_LATER, UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT
+
+
+async def refuse(response: Response) -> None:
+    """Answer 503, or close a websocket where the server can send no response to its handshake."""
+    if has_websocket_context() and "websocket.http.response" not in (websocket.scope.get("extensions") or {}):
+        with suppress(RuntimeError):  # it is closed
+            await websocket.close(TRY_AGAIN_LATER, "session store not available")
+    answer_unavailable(response)
+
+
+def answer_unavailable(response: Response) -> None:
+    """Turn whatever response the app has made into the 503 that FlaskSessionASGI would have given."""
+    response.headers.clear()
+    response.status_code = 503
+    response.set_data(UNAVAILABLE_TEXT)
+    for name, value in UNAVAILABLE_HEADERS:
+        response.headers[name.decode("ascii")] = value.decode("ascii")
+
+
+def vary_by_cookie(headers: Headers) -> None:
+    """Make the response vary by cookie, beside whatever else it varies by."""
+    there = headers.getlist("Vary")
+    if not there:
+        headers.add("Vary", "Cookie")
+        return
+    vary = [(b"vary", value.encode("latin-1")) for value in there]
+    add_vary(vary)
+    headers.setlist("Vary", [value.decode("latin-1") for _, value in vary])
