@@ -135,6 +135,11 @@ def validate_csrf(session: Mapping[str, Any], token: Any, settings: CSRFSettings
         raise CSRFError("The CSRF tokens do not match.")
 
 
+def needs_csrf(scope: Scope, settings: CSRFSettings) -> bool:
+    """Say whether ``check_csrf`` wants a token: where a method changes something, in whatever letters it came."""
+    return settings.enabled and (scope.get("method") or "").upper() in settings.methods
+
+
 def check_csrf(
     scope: Scope, session: Mapping[str, Any], form: Mapping[str, Any] | None, settings: CSRFSettings
 ) -> None:
@@ -143,7 +148,7 @@ def check_csrf(
     *form* holds the fields of the body: the token's own, or one whose name ends as that does; the headers come
     after it, and are enough where there is none. A request of another method needs no token, nor does a websocket.
     """
-    if not settings.enabled or scope.get("method", "") not in settings.methods:
+    if not needs_csrf(scope, settings):
         return
     validate_csrf(session, _token(scope, form or {}, settings), settings)
     if settings.ssl_strict and scope.get("scheme") == "https":

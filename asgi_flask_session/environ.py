@@ -28,4 +28,9 @@ def scope_of(environ: Mapping[str, Any]) -> Scope:
 
 
 def _address(environ: Mapping[str, Any], host: str, port: str) -> tuple[str, int] | None:
-    return (environ[host], int(environ.get(port) or 0)) if environ.get(host) else None
+    if not environ.get(host):
+        return None
+    try:
+        return environ[host], int(environ.get(port) or 0)
+    except ValueError:  # on a unix socket, gunicorn takes the port from what the client sent as Host
+        return environ[host], 0

@@ -23,6 +23,7 @@ from .settings import Seconds, Settings
 
 _USER, _FRESH, _ID = "_user_id", "_fresh", "_id"
 _REMEMBER, _REMEMBER_SECONDS = "_remember", "_remember_seconds"  # the first only until the response goes out
+_VOID = "asgi_flask_session.remember_cookie_is_void"  # in the scope of a request that has logged out
 
 _SESSION_KEYS = (_USER, _FRESH, _ID, _REMEMBER, _REMEMBER_SECONDS, "next")
 
@@ -164,7 +165,7 @@ def current_login(scope: Scope, session: Mapping[str, Any], settings: LoginSetti
     user_id = session.get(_USER)
     if user_id is not None:
         return Login(str(user_id), bool(session.get(_FRESH, False)) and not mismatch, "session")
-    if session.get(_REMEMBER) == "clear":
+    if session.get(_REMEMBER) == "clear" or _VOID in scope:
         return _NOBODY
     user_id = _remembered(scope, settings)
     return _NOBODY if user_id is None else Login(user_id, False, "remember")
@@ -196,14 +197,15 @@ def login_user(
     session[_ID] = _identifier(scope, settings)
     if remember and lifetime is not None:
         session[_REMEMBER_SECONDS] = lifetime
-    return _remember_line(session, settings, "set" if remember else None)
+    return _remember_line(scope, session, settings, "set" if remember else None)
 
 
 def logout_user(scope: Scope, session: MutableMapping[str, Any], settings: LoginSettings) -> bytes | None:
     """Log the user out, and return the Set-Cookie line that the response has to carry, if any.
 
-    It deletes a remember cookie that came. The rest of the session stays, as in Flask-Login; of a session that
-    protection "strong" refuses, the page to come back to (``next``) goes too.
+    It deletes a remember cookie that came, which counts no more for the rest of the request: the scope notes it. The
+    rest of the session stays, as in Flask-Login; of a session that protection "strong" refuses, the page to come back
+    to (``next``) goes too.
     """
     failed = _protection(scope, session, settings) == "strong"
     for name in _SESSION_KEYS if failed else (_USER, _FRESH, _ID):
@@ -211,7 +213,8 @@ def logout_user(scope: Scope, session: MutableMapping[str, Any], settings: Login
     came = _remember_cookie(scope, settings) is not None
     if came:
         session.pop(_REMEMBER_SECONDS, None)
-    return _remember_line(session, settings, "clear" if came or failed else None)
+        scope[_VOID] = True
+    return _remember_line(scope, session, settings, "clear" if came or failed else None)
 
 
 def confirm_login(scope: Scope, session: MutableMapping[str, Any], settings: LoginSettings) -> None:
@@ -316,14 +319,21 @@ def _key(secret: str | bytes) -> bytes | None:
         return None
 
 
-def _remember_line(session: MutableMapping[str, Any], settings: LoginSettings, operation: str | None) -> bytes | None:
+def _remember_line(
+    scope: Scope, session: MutableMapping[str, Any], settings: LoginSettings, operation: str | None
+) -> bytes | None:
     """Do at once what Flask-Login notes in ``_remember``, and does when the response goes out."""
     noted = session.pop(_REMEMBER, None)
     operation = operation or noted or ("set" if settings.refresh_each_request else None)
     user_id = session.get(_USER)
+    line = None
     if operation == "set" and user_id is not None:
-        return _line(str(user_id), session, settings)
-    return settings._deletion if operation == "clear" else None
+        line = _line(str(user_id), session, settings)
+    elif operation == "clear":
+        line = settings._deletion
+    if line is not None and scope.get("type") == "websocket":
+        session[_REMEMBER] = operation  # its handshake may be over: Flask's next response does it, maybe once more
+    return line
 
 
 def _line(user_id: str, session: Mapping[str, Any], settings: LoginSettings) -> bytes:

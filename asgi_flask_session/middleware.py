@@ -172,9 +172,10 @@ class FlaskSessionASGI:
         """Return the message with the headers that the session owes; raises UnwritableSession."""
         session._unsaved = False  # what changes from here on comes too late
         vary = needs_vary(self.settings, session.accessed, action)
-        if not vary and action is CookieAction.KEEP:
+        if not vary and action is CookieAction.KEEP and not session._lines:
             return message
         headers: list[Header] = list(message.get("headers") or ())
+        headers += [(b"set-cookie", line) for line in session._lines]
         if action is not CookieAction.KEEP:
             self._put_cookie(headers, session, action)
         if vary:

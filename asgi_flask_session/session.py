@@ -63,6 +63,8 @@ class Session(dict[str, Any]):
     _down = False  # the store could not be asked
     _gone = False  # deleted or replaced by another request: nothing of it is written any more
 
+    _lines: tuple[bytes, ...] = ()  # the Set-Cookie lines of other cookies that belong to it, as a remember cookie does
+
     # What the app did with it.
     _seen = False  # read or changed, as its own methods noticed
     _said = False  # accessed, as somebody set the attribute

@@ -15,7 +15,7 @@ _BEGAN = "_began"
 _LATEST = 2**63  # seconds; a beginning beyond is rubbish
 
 # What does not depend on the data: kept when other data, or none, takes its place.
-OF_THE_REQUEST = ("_carried", "_side", "_scope", "_format", "_address", "_sent", "_down")
+OF_THE_REQUEST = ("_carried", "_side", "_scope", "_format", "_address", "_sent", "_down", "_lines")
 # What becomes of the data: kept too when the data is replaced by the app.
 OF_THE_DATA = (
     "new", "sid", "_signed", "_began", "_last", "_refused", "_stored", "_base", "_user", "_owed", "_gone", "_renew",

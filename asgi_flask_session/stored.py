@@ -130,8 +130,9 @@ class StoredConnection:
     def _finish(self, message: Message, headers: list[Header], theirs: list[Header], action: CookieAction) -> Message:
         """Return the message with the headers that the session owes."""
         session = self.session
-        if not needs_vary(self.settings, session.accessed, action):
+        if not needs_vary(self.settings, session.accessed, action):  # a session with lines of others was looked at
             return message
+        headers += [(b"set-cookie", line) for line in session._lines]
         if action is not CookieAction.KEEP:
             headers = [header for header in headers if header not in theirs]
             headers.append((b"set-cookie", self.server.write(session, action)))

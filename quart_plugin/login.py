@@ -126,7 +126,7 @@ def login_user(user_id: str, remember: bool = False, duration: Seconds | None = 
     """
     settings = _login_settings()
     line = login.login_user(_scope(), session, user_id, settings, remember=remember, duration=duration, fresh=fresh)
-    _answer_with(line, "set")
+    _answer_with(line)
 
 
 def logout_user() -> None:
@@ -135,7 +135,7 @@ def logout_user() -> None:
     A websocket has no response to do that: the session says that the cookie is void, until Flask's next response
     deletes it.
     """
-    _answer_with(login.logout_user(_scope(), session, _login_settings()), "clear")
+    _answer_with(login.logout_user(_scope(), session, _login_settings()))
 
 
 def confirm_login() -> None:
@@ -220,12 +220,12 @@ class CSRFProtect:
 
     async def protect(self) -> None:
         """Check this request, whatever view it is for; raises CSRFError, which is a 400."""
-        settings = self.settings_of(_app())
-        if request.method not in settings.methods:
+        scope, settings = _scope(), self.settings_of(_app())
+        if not csrf.needs_csrf(scope, settings):
             return
         await _load_session()
         try:
-            csrf.check_csrf(_scope(), session, await request.form, settings)
+            csrf.check_csrf(scope, session, await request.form, settings)
         except errors.CSRFError as error:
             raise CSRFError(error.reason) from None
 
@@ -287,20 +287,17 @@ async def _load_session() -> None:
 
 
 async def _away(view: str | None, message: str | None, category: str) -> Any:
-    if view is None or has_websocket_context():
+    if not view or has_websocket_context():
         abort(401)
-    if message is not None:
+    if message:
         await flash(message, category)
     url = view if view.startswith(("https://", "http://", "/")) else url_for(view)
     return redirect(login.login_url(_scope(), url))
 
 
-def _answer_with(line: bytes | None, operation: str) -> None:
-    """Have the response carry a line; a websocket's session notes it, as Flask-Login's does within a request."""
-    if line is None:
-        return
-    if has_websocket_context():
-        session["_remember"] = operation
+def _answer_with(line: bytes | None) -> None:
+    """Have the response carry a line, if there is one; a websocket's session notes it by itself."""
+    if line is None or has_websocket_context():
         return
     setattr(g, _ANSWERED, line)
 

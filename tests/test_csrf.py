@@ -163,7 +163,7 @@ def test_request_that_passes(scope, form):
     assert not session.modified
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "post", "Patch"])
 @pytest.mark.parametrize("form", [None, {}, {"name": "ada"}, {"csrf_token": ""}, {"csrf_token_": TOKEN}])
 def test_request_without_a_token(method, form):
     assert reason(check_csrf, request(method=method), DATA, form, settings()) == MISSING

@@ -289,6 +289,33 @@ def test_log_out_of_a_session_that_strong_protection_refuses():
     assert data == {"n": 1}
 
 
+def test_nobody_is_logged_in_for_the_rest_of_a_request_that_logged_out():
+    asked, session = scope(remember=TOKEN), Session({**USER, **MINE})
+    logout_user(asked, session, SETTINGS)
+    assert current_login(asked, session, SETTINGS) == NOBODY
+    confirm_login(asked, session, SETTINGS)
+    assert session == {}
+    assert refresh_remember_cookie(asked, session, settings(refresh_each_request=True)) is None
+    login_user(asked, session, "9", SETTINGS)
+    assert current_login(asked, session, SETTINGS) == Login("9", fresh=True, source="session")
+
+
+def test_what_a_websocket_does_to_the_remember_cookie_is_noted_for_flasks_next_response():
+    connected, session = {**scope(remember=TOKEN), "type": "websocket"}, Session({**USER, **MINE})
+    assert logout_user(connected, session, SETTINGS) is not None
+    assert session == {"_remember": "clear"}
+    assert current_login(scope(remember=TOKEN), session, SETTINGS) == NOBODY
+    assert login_user(connected, session, "7", SETTINGS, remember=True) is not None
+    assert session == {**USER, **MINE, "_remember": "set"}
+
+
+@pytest.mark.parametrize("data", [{}, {**USER, **MINE}])
+def test_websocket_without_a_remember_cookie_notes_nothing(data):
+    session = Session(data)
+    assert logout_user({**scope(), "type": "websocket"}, session, SETTINGS) is None
+    assert session == {}
+
+
 def test_confirming_a_login():
     session = Session({**USER, **OTHERS, "_fresh": False})
     confirm_login(scope(), session, SETTINGS)

@@ -71,8 +71,8 @@ async def route(  # noqa: PLR0917  # one dependency each
     assert_type(await login.current(request), Login)
     assert_type(await login.user_id(request), str | None)
     assert_type(await login.fresh(request), str)
-    login.login_user(request, response, user_id, remember=True, duration=timedelta(days=7))
-    login.logout_user(request, response)
+    login.login_user(request, user_id, remember=True, duration=timedelta(days=7))
+    login.logout_user(request)
     login.confirm_login(request)
 
 

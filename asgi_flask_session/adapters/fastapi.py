@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar, Unpack
 
 from ..client_side import ClientSide
-from ..errors import BadCookie
+from ..errors import BadCookie, SettingsError
 from ..flashes import flash, get_flashed_messages
 from ..login import Login
 from ..migration import request_cookie
@@ -152,11 +152,18 @@ class FlaskSessionDecoder:
     """Reads Flask's session cookies, of the right signature and age: flask-session-decoder's class of this name.
 
     *fields* are those of ``Settings``, such as ``salt`` and ``secret_fallbacks``. The values are Flask's: what is
-    tagged comes back as what it was.
+    tagged comes back as what it was. Raises SettingsError for settings that cannot work.
     """
 
     def __init__(self, *, secret_key: Any, clock: Clock = time.time, **fields: Unpack[SettingsFields]) -> None:
-        self._side = ClientSide(Settings(secret_key, **fields), clock)
+        settings = Settings(secret_key, **fields)
+        for name in ("store", "is_revoked", "migrate_from"):
+            if getattr(settings, name):
+                raise SettingsError(
+                    f"{name} asks for more than the cookie that a decoder is given: add SessionMiddleware with it to"
+                    " the app, and leave the decoder out"
+                )
+        self._side = ClientSide(settings, clock)
 
     def json(self, cookie: str, /) -> dict[str, Any]:
         """Return the data of a cookie; raises BadCookie."""
@@ -170,8 +177,8 @@ class FlaskSessionAuthenticator:
     """The dependencies of fastapi-flask-auth: ``Depends(authenticator.requires_user_id)``.
 
     With a *decoder* they read the cookie *session_header* and need no middleware; without one they read the
-    middleware's session. They look at *id_field* only: ``LoginManager`` also knows about remember cookies,
-    freshness, and sessions of another browser.
+    middleware's session, which has to be loaded by then (``FlaskSession``) if it is lazy. They look at *id_field*
+    only: ``LoginManager`` also knows about remember cookies, freshness, and sessions of another browser.
     """
 
     def __init__(
@@ -191,7 +198,8 @@ class FlaskSessionAuthenticator:
         """Return the data of the session that came, or None."""
         if self._decoder is None:
             session = session_of(request)
-            return None if session.new else dict(session)
+            data = dict(session)  # looked at also where none came, since the answer is made of that
+            return None if session.new else data
         cookie = request_cookie(request.scope, self._session_header)
         if cookie is None:
             return None

@@ -6,11 +6,12 @@ Source: Litestar's ``SessionMiddleware``, ``SessionAuth`` and what these are mad
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast
 
 from ..asgi import CARRIES_HEADERS, ASGIApp, Header
-from ..csrf import CSRFSettings, check_csrf, generate_csrf
+from ..csrf import CSRFSettings, check_csrf, generate_csrf, needs_csrf
 from ..errors import CSRFError, SessionWarning, SettingsError, StoreUnavailable
 from ..flashes import flash, get_flashed_messages
 from ..login import (
@@ -401,15 +402,22 @@ class LoginManager:
     # Guards and dependencies
 
     async def login_required(self, connection: AnyConnection, handler: "BaseRouteHandler") -> None:
-        """Guard what only users may see, but handlers with *exclude_opt_key*: ``guards=[login.login_required]``."""
-        if not (handler.opt.get(self.exclude_opt_key) or await self.current(connection)):
+        """Guard what only users may see: ``guards=[login.login_required]``.
+
+        OPTIONS is let through, as in Flask-Login, and handlers with *exclude_opt_key*.
+        """
+        if not (self._is_open(connection, handler) or await self.current(connection)):
             raise self.unauthorized(connection)
 
     async def fresh_login_required(self, connection: AnyConnection, handler: "BaseRouteHandler") -> None:
         """Guard what only users may see who gave their password in this session."""
         await self.login_required(connection, handler)
-        if not (handler.opt.get(self.exclude_opt_key) or (await self.current(connection)).fresh):
+        if not (self._is_open(connection, handler) or (await self.current(connection)).fresh):
             raise self.needs_refresh(connection)
+
+    def _is_open(self, connection: AnyConnection, handler: "BaseRouteHandler") -> bool:
+        method: object = connection.scope.get("method")
+        return method == "OPTIONS" or bool(handler.opt.get(self.exclude_opt_key))
 
     async def provide_user_id(self, scope: Scope) -> str | None:
         """Provide the user's id, or None: ``dependencies={"user_id": Provide(login.provide_user_id)}``."""
@@ -547,11 +555,12 @@ class CSRFProtect:
         still gets, or a header.
         """
         scope: Any = connection.scope
-        is_looked_at = self.settings.enabled and scope.get("method") in self.settings.methods
-        if not is_looked_at or handler.opt.get(self.exclude_opt_key):
+        if not needs_csrf(scope, self.settings) or handler.opt.get(self.exclude_opt_key):
             return
         session = await _loaded(scope)
-        form = await connection.form() if isinstance(connection, Request) else None
+        form = None
+        with suppress(LookupError, ValueError):  # a part in a charset that is none: it is no form
+            form = await connection.form() if isinstance(connection, Request) else None
         try:
             check_csrf(scope, session, form, self.settings)
         except CSRFError as error:

@@ -11,11 +11,20 @@ from http import HTTPStatus
 from typing import Any, Unpack, cast
 
 from ..asgi import ASGIApp
-from ..csrf import CSRFSettings, check_csrf, generate_csrf
+from ..csrf import CSRFSettings, check_csrf, generate_csrf, needs_csrf
 from ..errors import CSRFError, SettingsError
 from ..flashes import flash as flash_in
 from ..flashes import get_flashed_messages as get_flashed_messages_of
-from ..login import Login, LoginSettings, confirm_login, current_login, login_url, login_user, logout_user
+from ..login import (
+    Login,
+    LoginSettings,
+    confirm_login,
+    current_login,
+    login_url,
+    login_user,
+    logout_user,
+    refresh_remember_cookie,
+)
 from ..logs import warn_once
 from ..middleware import FlaskSessionASGI
 from ..session import Session
@@ -27,7 +36,6 @@ try:
     from starlette import formparsers
     from starlette.exceptions import HTTPException, WebSocketException
     from starlette.requests import HTTPConnection, Request
-    from starlette.responses import Response
 except ImportError as error:
     raise missing(error, "starlette") from error
 
@@ -129,6 +137,7 @@ class LoginManager:
     async def current(self, connection: HTTPConnection) -> Login:
         """Return who is logged in, whether freshly, and what says so: the session or the remember cookie."""
         session = await load_session(connection, self.scope_key)
+        _send(session, refresh_remember_cookie(connection.scope, session, self.settings))
         return current_login(connection.scope, session, self.settings)
 
     async def user_id(self, connection: HTTPConnection) -> str | None:
@@ -167,21 +176,21 @@ class LoginManager:
     def login_user(
         self,
         connection: HTTPConnection,
-        response: Response,
         user_id: str,
         *,
         remember: bool = False,
         duration: Seconds | None = None,
         fresh: bool = True,
     ) -> None:
-        """Log the user in for Flask too; the remember cookie goes out with *response*, for *duration*."""
+        """Log the user in for Flask too; the remember cookie goes out with the response, for *duration*."""
         scope, session = connection.scope, session_of(connection, self.scope_key)
         line = login_user(scope, session, user_id, self.settings, remember=remember, duration=duration, fresh=fresh)
-        _put(response, line)
+        _send(session, line)
 
-    def logout_user(self, connection: HTTPConnection, response: Response) -> None:
-        """Log the user out for Flask too; *response* deletes the remember cookie that came."""
-        _put(response, logout_user(connection.scope, session_of(connection, self.scope_key), self.settings))
+    def logout_user(self, connection: HTTPConnection) -> None:
+        """Log the user out for Flask too; the response deletes the remember cookie that came."""
+        session = session_of(connection, self.scope_key)
+        _send(session, logout_user(connection.scope, session, self.settings))
 
     def confirm_login(self, connection: HTTPConnection) -> None:
         """Make the login fresh again, after the user has given the password once more."""
@@ -219,18 +228,19 @@ class CSRFProtect:
     async def protect(self, connection: HTTPConnection) -> None:
         """Check a request whose method changes something, and raise a 400 that says what is wrong.
 
-        The token is a field of the form, which can still be read afterwards, or a header. The handshake of a
-        websocket is a GET, for which nothing is checked.
+        The token is a field of the form, which can still be read afterwards, or a header; a header where *connection*
+        is no ``Request``, but an ``HTTPConnection``. The handshake of a websocket is a GET, for which nothing is
+        checked.
         """
-        settings = self.settings
-        if not isinstance(connection, Request) or not settings.enabled or connection.method not in settings.methods:
+        if not needs_csrf(connection.scope, self.settings):
             return
         session = await load_session(connection, self.scope_key)
-        form = await _form(connection)
+        form = await _form(connection) if isinstance(connection, Request) else None
         try:
-            check_csrf(connection.scope, session, form, settings)
+            check_csrf(connection.scope, session, form, self.settings)
         except CSRFError as error:
-            await connection.close()  # with the files of the form, which nobody will read
+            if isinstance(connection, Request):
+                await connection.close()  # with the files of the form, which nobody will read
             raise HTTPException(400, error.reason) from error
 
 
@@ -247,20 +257,25 @@ async def _form(request: Request) -> Mapping[str, Any] | None:
     return await request.form()
 
 
-def flash(connection: HTTPConnection, message: str, category: str = "message") -> None:
+def flash(connection: HTTPConnection, message: str, category: str = "message", *, scope_key: str = "session") -> None:
     """Leave a message for the next page, of whichever side, that shows them: Flask's ``flash``."""
-    flash_in(session_of(connection), message, category)
+    flash_in(session_of(connection, scope_key), message, category)
 
 
 def get_flashed_messages(
-    connection: HTTPConnection, with_categories: bool = False, category_filter: Iterable[str] = ()
+    connection: HTTPConnection,
+    with_categories: bool = False,
+    category_filter: Iterable[str] = (),
+    *,
+    scope_key: str = "session",
 ) -> list[Any]:
     """Return the flashed messages, and take them out of the session: Flask's ``get_flashed_messages``."""
-    return get_flashed_messages_of(
-        session_of(connection), with_categories=with_categories, category_filter=category_filter
-    )
+    session = session_of(connection, scope_key)
+    return get_flashed_messages_of(session, with_categories=with_categories, category_filter=category_filter)
 
 
-def _put(response: Response, line: bytes | None) -> None:
+def _send(session: Session, line: bytes | None) -> None:
+    """Let a line go out with the session's own; of one cookie the last counts."""
     if line is not None:
-        response.headers.append("set-cookie", line.decode("latin-1"))
+        name = line.partition(b"=")[0]
+        session._lines = (*(other for other in session._lines if other.partition(b"=")[0] != name), line)

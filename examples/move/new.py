@@ -62,11 +62,10 @@ async def add(request: Request, session: FlaskSession, _: UserId, article: Annot
 
 @api.post("/logout", dependencies=[Depends(csrf.protect)])
 async def log_out(request: Request, session: FlaskSession):
-    response = RedirectResponse("/", 303)
-    logins.logout_user(request, response)  # which also ends the remember cookie
+    logins.logout_user(request)  # which also ends the remember cookie
     session.pop("cart", None)
     flash(request, "Good-bye.")
-    return response
+    return RedirectResponse("/", 303)
 
 
 # Whatever has not moved goes to Flask. It stands last, since it answers to every path.

@@ -67,7 +67,9 @@ def log_in():
     login_user(load_user(name), remember="remember" in request.form)
     flash(f"Hello {name}!")
     back = request.args.get("next", "")
-    return redirect(back if back.startswith("/") and not back.startswith(("//", "/\\")) else url_for("shop"))
+    # Browsers drop tabs and line ends from a URL, and take "/\" for "//", which begins another host's name.
+    is_here = back.startswith("/") and back.isprintable() and not back.startswith(("//", "/\\"))
+    return redirect(back if is_here else url_for("shop"))
 
 
 @app.get("/cart")

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from adapters.django_site import (
+    ACTIONS,
     DJANGOS_LOGIN,
     DJANGOS_SESSION,
     ENGINE,
@@ -17,24 +18,31 @@ from adapters.django_site import (
     OUR_LOGIN,
     OUR_SESSION,
     Browser,
+    awho,
     django_app,
     django_user,
     flask_app,
+    flask_log_in,
+    flask_log_out,
     in_a_thread,
     project,
 )
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import override_settings
 from django.urls import path
+from django.views import View
 from driver import SECRET
 
 from asgi_flask_session import Session, Settings, SettingsError, UnwritableSession
 from asgi_flask_session.adapters.django.conf import flask_settings
+from asgi_flask_session.adapters.django.csrf import flask_csrf_protect
 from asgi_flask_session.client_side import ClientSide
+from asgi_flask_session.login import LoginSettings
+from asgi_flask_session.login import login_user as flask_login_user
 from asgi_flask_session.policy import CookieAction
 from asgi_flask_session.stores.memory import MemoryStore
 from asgi_flask_session.testing import session_transaction
@@ -735,6 +743,68 @@ def test_remember_cookie_of_either_is_the_others(browser, members_site, flask):
     assert browser.ask(members_site, "/do/who").json == [True, "ada"]
 
 
+REMEMBERED = LoginSettings(SECRET)
+
+
+def remember(browser, user_id="1"):
+    line = flask_login_user({"type": "http", "headers": []}, {}, user_id, REMEMBERED, remember=True)
+    browser.cookies["remember_token"] = line.decode().partition(";")[0].removeprefix("remember_token=")
+
+
+@EACH
+def test_logout_of_django_ends_the_remember_cookie_too(browser, members_site, flask, do):
+    browser.ask(flask, "/login/1")
+    remember(browser)
+    browser.ask(members_site, f"{do}/log out")
+    assert browser.cookies == {}
+    assert browser.ask(members_site, f"{do}/who").json == [False, ""]
+
+
+@pytest.mark.parametrize("log_out", ["flask log out", "log out"])
+def test_nobody_is_logged_in_for_the_rest_of_a_request_that_logged_out(browser, members_site, monkeypatch, log_out):
+    def leave(request):
+        ACTIONS[log_out](request)
+        return [*ACTIONS["current"](request), request.user.is_authenticated, async_to_sync(awho)(request)[0]]
+
+    monkeypatch.setitem(ACTIONS, "leave", leave)
+    remember(browser)
+    assert browser.ask(members_site, "/do/leave").json == [None, False, None, False, False]
+
+
+def test_login_after_a_logout_leaves_the_remember_cookie_deleted(browser, members_site, monkeypatch):
+    monkeypatch.setitem(ACTIONS, "switch", lambda request: [flask_log_out(request), flask_log_in(request)])
+    remember(browser, "2")
+    browser.ask(members_site, "/do/switch")
+    assert browser.ask(members_site, "/do/current").json == ["1", True, "session"]
+    assert "remember_token" not in browser.cookies
+
+
+@SCOPE
+@EACH
+def test_remember_cookie_is_refreshed_with_a_lazy_store(browser, way, flask, do):
+    config = {"SECRET_KEY": SECRET, "REMEMBER_COOKIE_REFRESH_EACH_REQUEST": True, "store": MemoryStore(), "lazy": True}
+    with override_settings(FLASK_SESSION=config, MIDDLEWARE=middlewares(way, OUR_LOGIN)):
+        site = django_app(way)
+        browser.ask(site, "/do/flask log in")
+        del browser.cookies["remember_token"]
+        assert browser.ask(site, f"{do}/nothing").status == 200
+        assert browser.cookies["remember_token"].startswith("1|")
+
+
+@SCOPE
+@EACH
+def test_store_that_fails_before_the_view_is_a_503(browser, way, do):
+    class Down(MemoryStore):
+        async def get(self, key):
+            raise OSError
+
+    config = {"SECRET_KEY": SECRET, "store": Down(), "lazy": True}
+    required = [*middlewares(way, OUR_LOGIN), "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    with override_settings(FLASK_SESSION=config, MIDDLEWARE=required):
+        browser.cookies["session"] = secrets.token_urlsafe()
+        assert browser.ask(django_app(way), f"{do}/nothing").status == 503
+
+
 def test_remember_cookie_has_the_attributes_that_flask_login_gives_it(browser, members_site):
     config = {"SECRET_KEY": SECRET, "REMEMBER_COOKIE_SECURE": True, "REMEMBER_COOKIE_SAMESITE": "Strict"}
     with override_settings(FLASK_SESSION=config):
@@ -784,6 +854,30 @@ def test_request_without_a_good_token_is_refused(browser, site, flask, url):
     browser.ask(flask, "/token")
     missing, wrong = browser.ask(site, url, form={}), browser.ask(site, url, form={"csrf_token": "x"})
     assert (missing.status, wrong.status, browser.ask(site, url).status) == (403, 403, 200)
+
+
+class Form(View):
+    def post(self, request):
+        return HttpResponse("posted")
+
+
+class AForm(View):
+    async def post(self, request):
+        return HttpResponse("posted")
+
+
+class OfClasses:
+    """URLs of views that are made of classes."""
+
+    urlpatterns = [path(kind.__name__, flask_csrf_protect(kind.as_view())) for kind in (Form, AForm)]
+
+
+@pytest.mark.parametrize("url", ["/Form", "/AForm"])
+def test_view_of_a_class_is_protected(browser, site, flask, url):
+    token = browser.ask(flask, "/token").text
+    with override_settings(ROOT_URLCONF=OfClasses):
+        statuses = [browser.ask(site, url, form=form).status for form in ({}, {"csrf_token": token})]
+    assert statuses == [403, 200]
 
 
 def test_failure_view_has_the_reason(browser, site, flask):

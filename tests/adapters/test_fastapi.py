@@ -12,7 +12,7 @@ from flask_session_decoder import FlaskSessionDecoder as TheirDecoder
 from frameworks.drive import Client, cookie_of
 from pydantic import BaseModel
 
-from asgi_flask_session import FlaskSessionASGI, SettingsError, StoreUnavailable
+from asgi_flask_session import FlaskSessionASGI, SessionNotLoaded, SettingsError, StoreUnavailable
 from asgi_flask_session.adapters.fastapi import (
     CSRFProtect,
     Flash,
@@ -95,16 +95,14 @@ async def page_fresh():
 
 
 @routes.post("/login")
-def log_in(
-    request: Request, response: Response, user: Annotated[str, Form()], remember: Annotated[bool, Form()] = False
-):
-    api.login_user(request, response, user, remember=remember)
+def log_in(request: Request, user: Annotated[str, Form()], remember: Annotated[bool, Form()] = False):
+    api.login_user(request, user, remember=remember)
     return "hello"
 
 
 @routes.post("/logout")
-async def log_out(request: Request, response: Response):
-    api.logout_user(request, response)
+async def log_out(request: Request):
+    api.logout_user(request)
 
 
 @routes.get("/token")
@@ -473,6 +471,14 @@ def test_decoder_refuses_what_is_too_old_and_reads_former_keys():
     assert found == ["ada", None]
 
 
+@pytest.mark.parametrize(
+    "field", [{"store": MemoryStore()}, {"is_revoked": lambda *_: True}, {"migrate_from": [lambda _: None]}], ids=str
+)
+def test_decoder_refuses_what_a_cookie_alone_cannot_say(field):
+    with pytest.raises(SettingsError, match="leave the decoder out"):
+        FlaskSessionDecoder(secret_key=SECRET, **field)
+
+
 def test_decoder_that_gives_no_object_is_no_session():
     class Decoder:
         def json(self, cookie):
@@ -501,6 +507,31 @@ def test_authenticator_in_routes(cookie):
         assert client.get(f"{prefix}/cookie", cookie).json == cookie
         answer = client.get(f"{prefix}/user", cookie)
         assert answer.status == (200 if cookie and "_user_id" in cookie else 401)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_authenticator_without_a_decoder_makes_the_response_vary(method):
+    app = FastAPI()
+    app.get("/", dependencies=[Depends(getattr(FlaskSessionAuthenticator(), method))])(lambda: None)
+    client = Client(FlaskSessionASGI(app, SECRET))
+    assert [client.get("/", cookie).vary for cookie in (None, {"_user_id": "ada"})] == [[b"Cookie"]] * 2
+
+
+def test_authenticator_takes_no_lazy_session_for_nobodys():
+    auth, settings = FlaskSessionAuthenticator(), {"store": MemoryStore(), "lazy": True}
+    app = FastAPI()
+    app.get("/bare")(lambda user=Depends(auth.get_user_id): user)  # noqa: B008  # FastAPI's way
+    app.get("/loaded", dependencies=[Depends(get_session)])(lambda user=Depends(auth.get_user_id): user)  # noqa: B008
+
+    @app.get("/login")
+    def log_in(session: FlaskSession):
+        session["_user_id"] = "ada"
+
+    client = browser(FlaskSessionASGI(app, SECRET, **settings))
+    client.get("/login")
+    assert client.get("/loaded").json() == "ada"
+    with pytest.raises(SessionNotLoaded):
+        client.get("/bare")
 
 
 def test_first_of_two_cookies_counts_as_in_flask():

@@ -1020,6 +1020,14 @@ def test_guard_of_a_whole_app_lets_in_where_a_handler_says_so(guard):
     assert [client.get(path).status for path in ("/open", "/do/it", "/absent")] == [200, 401, 404]
 
 
+@pytest.mark.parametrize("guard", ["login_required", "fresh_login_required"])
+def test_guard_of_a_whole_app_lets_options_through(guard):
+    login = LoginManager(LoginSettings(SECRET), login_view="/login")
+    client = client_of(say, on_app_init=[login.on_app_init], guards=[getattr(login, guard)])
+    answer = client.get("/do/it", method="OPTIONS")
+    assert (answer.status, answer.set_cookies) == (204, [])
+
+
 def test_guard_and_dependency_without_the_middleware():
     login = LoginManager(
         LoginSettings(SECRET, protection=None), retrieve_user_handler=lambda user_id, _: USERS.get(user_id)
@@ -1266,6 +1274,12 @@ def test_token_of_either_side_is_accepted_by_both(side):
     assert (uploaded.status_code, uploaded.text) == (200, "content")
 
 
+IN_NO_CHARSET = (
+    b'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n'
+    b"Content-Type: text/plain; charset=none\r\n\r\nx\r\n--x--"
+)
+
+
 @pytest.mark.parametrize(
     ("path", "more"),
     [
@@ -1277,6 +1291,7 @@ def test_token_of_either_side_is_accepted_by_both(side):
         ("/upload", {"content": b"rubbish", "headers": {"content-type": "multipart/form-data"}}),
         ("/upload", {"content": b"rubbish", "headers": {"content-type": "multipart/form-data; boundary=x"}}),
         ("/upload", {"content": b"--x\r\nrubbish", "headers": {"content-type": "multipart/form-data; boundary=x"}}),
+        ("/upload", {"content": IN_NO_CHARSET, "headers": {"content-type": "multipart/form-data; boundary=x"}}),
         ("/json", {"json": {"name": "ada"}}),
         ("/json", {"json": {"name": "ada", "csrf_token": "x"}}),
         ("/json", {"content": b"\xff", "headers": {"X-CSRFToken": b"\x80"}}),

@@ -10,12 +10,14 @@ from hashlib import sha256
 
 import pytest
 from adapters.flask_site import browser, flask_site, with_flask
-from driver import NOW, SECRET, app_that, request
+from driver import NOW, SECRET, app_that, request, scope_for
 from flask_login import config as flask_login
 from frameworks.drive import Client, data_of
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware, sessions
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
@@ -26,10 +28,11 @@ from asgi_flask_session.adapters.starlette import (
     SessionMiddleware,
     flash,
     get_flashed_messages,
+    load_session,
     session_of,
 )
 from asgi_flask_session.csrf import CSRFSettings
-from asgi_flask_session.login import LoginSettings
+from asgi_flask_session.login import LoginSettings, login_user
 from asgi_flask_session.migration import starlette_session
 from asgi_flask_session.stores.memory import MemoryStore
 
@@ -243,7 +246,8 @@ def test_session_that_is_not_there_is_an_error_that_says_so(middleware, found):
 
 def test_session_under_another_key_is_found():
     async def handler(request):
-        return PlainTextResponse(session_of(request, "flask")["user"])
+        flash(request, session_of(request, "flask")["user"], scope_key="flask")
+        return PlainTextResponse(get_flashed_messages(request, scope_key="flask")[0])
 
     middleware = [Middleware(SessionMiddleware, secret_key=SECRET, scope_key="flask")]
     assert (
@@ -271,15 +275,19 @@ def asking(ask):
 
 
 async def log_in(request):
-    response = RedirectResponse("/me", 303)
-    LOGIN.login_user(request, response, "ada", remember="remember" in request.query_params)
-    return response
+    LOGIN.login_user(request, "ada", remember="remember" in request.query_params)
+    return RedirectResponse("/me", 303)
 
 
 async def log_out(request):
-    response = PlainTextResponse("bye")
-    LOGIN.logout_user(request, response)
-    return response
+    LOGIN.logout_user(request)
+    return PlainTextResponse("bye")
+
+
+async def switch(request):
+    await log_out(request)
+    LOGIN.login_user(request, "bob")
+    return RedirectResponse("/me", 303)
 
 
 async def confirm(request):
@@ -314,6 +322,13 @@ async def socket(websocket):
     await websocket.close()
 
 
+async def leave(websocket):
+    LOGIN.logout_user(websocket)
+    await websocket.accept()
+    await websocket.send_json(list(await LOGIN.current(websocket)))
+    await websocket.close()
+
+
 ROUTES = [
     Route("/new/me", who),
     Route("/new/private", asking(LOGIN.required)),
@@ -323,6 +338,7 @@ ROUTES = [
     Route("/new/api/fresh", asking(API.fresh)),
     Route("/new/login", log_in),
     Route("/new/logout", log_out),
+    Route("/new/switch", switch),
     Route("/new/confirm", confirm),
     Route("/new/token", asking(CSRF.token)),
     Route("/new/buy", buy, methods=["GET", "POST"]),
@@ -330,6 +346,7 @@ ROUTES = [
     Route("/new/flash", leave_message),
     Route("/new/flashes", messages),
     WebSocketRoute("/new/socket", socket),
+    WebSocketRoute("/new/socket/logout", leave),
 ]
 
 
@@ -425,6 +442,44 @@ def test_websocket_is_closed_where_nobody_is_logged_in(site):
     site.post("/login", data={"user": "ada"})
     with site.websocket_connect("/new/socket") as socket:
         assert socket.receive_text() == "ada"
+
+
+def test_login_after_a_logout_leaves_the_remember_cookie_deleted(site):
+    site.post("/login", data={"user": "ada", "remember": "1"})
+    assert len(site.get("/new/switch", follow_redirects=False).headers.get_list("set-cookie")) == 2
+    assert (site.get("/me").json()["user"], "remember_token" in site.cookies) == ("bob", False)
+
+
+@pytest.mark.parametrize("fields", [{}, {"store": MemoryStore()}, {"store": MemoryStore(), "lazy": True}], ids=str)
+def test_remember_cookie_goes_out_with_whatever_is_answered(fields):
+    async def handler(request):
+        await load_session(request)
+        LOGIN.login_user(request, "7", remember=True)
+        raise HTTPException(303, headers={"Location": "/"})
+
+    middleware = [Middleware(SessionMiddleware, secret_key=SECRET, **fields)]
+    answer = Client(Starlette(routes=[Route("/", handler)], middleware=middleware)).get("/")
+    assert [len(answer.lines(name)) for name in ("session", "remember_token")] == [1, 1]
+
+
+def test_logout_in_a_websocket_voids_the_remember_cookie(site):
+    remembered = login_user(scope_for(), {}, "ada", LoginSettings(SECRET), remember=True).partition(b";")[0]
+    told = {"type": "websocket", "scheme": "ws", "headers": [(b"cookie", remembered)]}
+    answer = Client(site.app).get("/new/socket/logout", {"_user_id": "ada", "_fresh": True}, **told)
+    assert answer.messages[1]["text"] == "[null,false,null]"
+    assert answer.session == {"_remember": "clear"}
+
+
+def test_connection_that_is_no_request_is_checked_by_its_headers():
+    async def handler(request):
+        await CSRF.protect(HTTPConnection(request.scope))
+        return PlainTextResponse(await CSRF.token(request))
+
+    routes = [Route("/", handler, methods=["GET", "POST"])]
+    client = browser(Starlette(routes=routes, middleware=[Middleware(SessionMiddleware, secret_key=SECRET)]))
+    token = client.get("/").text
+    assert client.post("/", headers={"X-CSRFToken": token}).status_code == 200
+    assert client.post("/", data={"csrf_token": token}).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/buy", "/new/buy"])
@@ -523,3 +578,21 @@ def test_secret_in_place_of_settings_is_refused(make, written):
     with pytest.raises(SettingsError, match=written) as raised:
         make(SECRET)
     assert SECRET not in str(raised.value)
+
+
+def test_remember_cookie_is_prolonged_where_that_is_asked_for():
+    manager = LoginManager(LoginSettings(SECRET, refresh_each_request=True))
+
+    async def log_in(request):
+        manager.login_user(request, "7")
+        return PlainTextResponse("")
+
+    async def me(request):
+        return PlainTextResponse(str(await manager.user_id(request)))
+
+    routes = [Route("/login", log_in), Route("/me", me)]
+    client = Client(Starlette(routes=routes, middleware=[Middleware(SessionMiddleware, secret_key=SECRET)]))
+    (line,) = client.get("/login").lines("remember_token")
+    assert line.startswith("remember_token=7|")
+    assert len(client.get("/me", {"_user_id": "7"}).lines("remember_token")) == 1
+    assert client.get("/me").lines("remember_token") == []

@@ -1,6 +1,7 @@
 """examples/move: a shop of Flask, whose cart and log-out are FastAPI's."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 
@@ -63,6 +64,15 @@ def test_a_visitor_is_sent_to_log_in_and_back(shop):
     answer = shop.send(str(answer.url), name="ada", password="lovelace")
     assert answer.url.path == "/cart"
     assert shop.messages == [("message", "Hello ada!")]
+
+
+@pytest.mark.parametrize(
+    "back", ["//evil.example", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "https://evil.example"]
+)
+def test_a_visitor_is_sent_back_to_this_host_only(shop, back):
+    shop.look("/login")
+    answer = shop.send(f"/login?{urlencode({'next': back})}", name="ada", password="lovelace")
+    assert (answer.url.host, answer.url.path) == ("127.0.0.1", "/")
 
 
 def test_a_cart_fills_until_the_log_out(shop):

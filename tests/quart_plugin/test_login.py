@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import flask
 import pytest
 from driver import SECRET
+from frameworks.drive import Client
 from quart import Blueprint, Quart, render_template_string, request, session, websocket
 from quart import flash as quart_flash
 from quart import get_flashed_messages as quart_messages
@@ -475,8 +476,9 @@ def test_way_to_a_view_of_the_app():
     assert browser.quart("/messages").value == [["warning", "Who are you?"]]
 
 
-def test_without_a_login_page_it_is_a_401():
-    browser = Browser(quart_app())
+@pytest.mark.parametrize("view", [None, ""])
+def test_without_a_login_page_it_is_a_401(view):
+    browser = Browser(quart_app(LoginManager(login_view=view, refresh_view=view)))
     assert browser.quart("/account/a").status == 401
     assert browser.quart("/password").status == 401
     browser.quart("/login?stale=1")
@@ -484,8 +486,9 @@ def test_without_a_login_page_it_is_a_401():
     assert browser.quart("/messages").value == []
 
 
-def test_without_a_message_the_session_stays_as_it_is():
-    browser = Browser(quart_app(LoginManager(login_view="/login", login_message=None)))
+@pytest.mark.parametrize("message", [None, ""])
+def test_without_a_message_the_session_stays_as_it_is(message):
+    browser = Browser(quart_app(LoginManager(login_view="/login", login_message=message)))
     assert browser.quart("/account/a").status == 302
     assert browser.lines == []
 
@@ -587,6 +590,11 @@ def test_request_without_a_token_is_a_400_that_says_so(protected, more):
     answer = protected.quart("/form", "POST", **more)
     assert answer.status == 400
     assert MISSING in answer.text
+
+
+def test_method_in_small_letters_is_checked_as_any_other(protected):
+    answer = Client(protected.ours).get("/form", method="post")
+    assert (answer.status, MISSING in answer.body.decode()) == (400, True)
 
 
 def test_errors_can_be_handled_by_their_class(protected):

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import flask
@@ -29,6 +30,7 @@ from asgi_flask_session.stores.memory import MemoryStore
 from quart_plugin import FlaskSessionInterface
 
 HERE = Path(__file__).parent
+VARIES = [int(number) for number in version("quart").split(".")[:2]] >= [0, 23]
 STOCK, OURS = SecureCookieSessionInterface, FlaskSessionInterface
 STOPPED = datetime.fromtimestamp(NOW, UTC)
 
@@ -176,7 +178,12 @@ CONFIGS = [
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_the_answers_are_those_of_quarts_own_interface(config, paths):
     theirs, ours = (visit(app_with(made(kind), **config), *paths) for kind in (STOCK, OURS))
-    assert ours == theirs
+    assert comparable(ours) == comparable(theirs)
+
+
+def comparable(answers):
+    """Return the answers, before Quart 0.23 without Vary: until then Quart sent it with cookies only."""
+    return answers if VARIES else [rest for *rest, _ in answers]
 
 
 def test_keys_are_sorted_as_flask_sorts_them():
@@ -209,7 +216,8 @@ def test_keys_are_sorted_as_flask_sorts_them():
     ],
 )
 def test_vary_is_sent_only_where_the_session_was_looked_at(paths, differ):
-    assert tuple(visit(app_with(made(kind)), *paths)[-1][3] for kind in (STOCK, OURS)) == differ
+    stock, ours = (visit(app_with(made(kind)), *paths)[-1][3] for kind in (STOCK, OURS))
+    assert (stock if VARIES else ["Cookie"], ours) == differ
 
 
 def test_a_cookie_that_never_came_is_not_deleted():
@@ -268,7 +276,7 @@ def test_a_change_of_the_config_is_seen_by_the_next_request(name, value):
         app = app_with(made(kind))
         before = visit(app, "/permanent")
         app.config[name] = value
-        return before, visit(app, "/permanent", "/get")
+        return comparable(before), comparable(visit(app, "/permanent", "/get"))
 
     assert changed(OURS) == changed(STOCK)
 

@@ -44,11 +44,11 @@ def flask_csrf_protect(view: View) -> View:
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
-    found = csrf_settings()
-    if request.method not in found.methods:
+    scope, found = scope_of(request), csrf_settings()
+    if not flask_wtf.needs_csrf(scope, found):
         return None
     try:
-        flask_wtf.check_csrf(scope_of(request), session_of(request), request.POST, found)
+        flask_wtf.check_csrf(scope, session_of(request), request.POST, found)
     except CSRFError as error:
         response: HttpResponse = get_callable(settings.CSRF_FAILURE_VIEW)(request, reason=error.reason)
         return response

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.signals import user_logged_out
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist, ValidationError
 from django.core.signals import setting_changed
 from django.dispatch import receiver
@@ -48,6 +49,7 @@ class FlaskLoginMiddleware(AuthenticationMiddleware):
             raise ImproperlyConfigured("FlaskLoginMiddleware needs a session: name it after what gives one")
         request.user = cast("Any", SimpleLazyObject(lambda: _user(request)))
         request.auser = partial(_auser, request)
+        request._flask_login = True  # type: ignore[attr-defined]  # ours: Django's own logout is to be one of Flask-Login
         if self.async_mode:
             return self._answer(request)
         response = cast("HttpResponseBase", self.get_response(request))
@@ -56,6 +58,8 @@ class FlaskLoginMiddleware(AuthenticationMiddleware):
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         response = await cast("Awaitable[HttpResponseBase]", self.get_response(request))
+        if login_settings().refresh_each_request:
+            await _load_session(request)
         _send_cookie(request, response)
         return response
 
@@ -90,6 +94,13 @@ def logout_user(request: HttpRequest) -> None:
     """Log the user out of Flask and here; the rest of the session stays, as in Flask-Login."""
     line = flask_login.logout_user(scope_of(request), session_of(request), login_settings())
     _take(request, AnonymousUser(), line)
+
+
+@receiver(user_logged_out)
+def _log_out(*, request: Any, **_: Any) -> None:
+    """Let Django's own ``logout``, of the admin for one, end the remember cookie as well."""
+    if hasattr(request, "_flask_login"):
+        logout_user(request)
 
 
 def confirm_login(request: HttpRequest) -> None:
@@ -144,8 +155,7 @@ def _user(request: Any) -> Any:
 
 async def _auser(request: Any) -> Any:
     if not hasattr(request, "_flask_user"):
-        if isinstance(request.session, FlaskSessionBase):
-            await request.session.aload()
+        await _load_session(request)
         user_id = current_login(request).user_id
         loader: Any = user_loader()
         if not iscoroutinefunction(loader):
@@ -154,15 +164,22 @@ async def _auser(request: Any) -> Any:
     return request._flask_user
 
 
+async def _load_session(request: Any) -> None:
+    """Open the session where it may be waited for."""
+    if isinstance(request.session, FlaskSessionBase):
+        await request.session.aload()
+
+
 def _take(request: Any, user: Any, line: bytes | None) -> None:
     """Let a user be that of the rest of the request, and keep the line of the remember cookie for its response."""
     request._flask_user = request.user = user
-    request._flask_remember = line
+    if line is not None:  # else that of before counts: a logout, before somebody else logs in
+        request._flask_remember = line
 
 
 def _send_cookie(request: Any, response: HttpResponseBase) -> None:
     line: bytes | None = getattr(request, "_flask_remember", None)
-    if not hasattr(request, "_flask_remember") and login_settings().refresh_each_request:
+    if line is None and login_settings().refresh_each_request:
         line = flask_login.refresh_remember_cookie(scope_of(request), session_of(request), login_settings())
     if line is not None:
         response.cookies.load(line.decode("latin-1"))

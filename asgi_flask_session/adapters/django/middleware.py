@@ -1,6 +1,7 @@
 """``request.session`` under ``FlaskSessionASGI``: Django's session methods over the one in the ASGI scope."""
 
 from collections.abc import Awaitable, Mapping
+from http import HTTPStatus
 from typing import Any, cast
 
 from asgiref.sync import async_to_sync
@@ -20,6 +21,9 @@ from .conf import flask_settings
 class ScopeSession(FlaskSessionBase):
     """The session that ``FlaskSessionASGI`` has opened and will write; ``session_key`` is its id in a store."""
 
+    #: Why the store could not be asked.
+    unavailable: StoreUnavailable | None = None
+
     def __init__(self, session: Session) -> None:
         self._found = session
         super().__init__()
@@ -30,7 +34,11 @@ class ScopeSession(FlaskSessionBase):
         return self._found
 
     async def _aopen(self) -> Session:
-        await self._found.load()
+        try:
+            await self._found.load()
+        except StoreUnavailable as error:
+            self.unavailable = error
+            raise
         return self._found
 
     @property
@@ -86,13 +94,17 @@ class FlaskSessionMiddleware(SessionMiddleware):
         if self.async_mode:
             return self._answer(request, given)
         response = cast("HttpResponseBase", self.get_response(request))
-        self._take_over(request, given)
-        return response
+        return self._finish(request, given, response)
 
     async def _answer(self, request: HttpRequest, given: ScopeSession) -> HttpResponseBase:
         response = await cast("Awaitable[HttpResponseBase]", self.get_response(request))
+        return self._finish(request, given, response)
+
+    def _finish(self, request: HttpRequest, given: ScopeSession, response: HttpResponseBase) -> HttpResponseBase:
         self._take_over(request, given)
-        return response
+        if given.unavailable is None or response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
+            return response
+        return _unavailable(given.unavailable) or response  # of a middleware, whose errors process_exception never sees
 
     def _take_over(self, request: HttpRequest, given: ScopeSession) -> None:
         """Put what a view has assigned to ``request.session`` where it is written from."""
@@ -103,10 +115,14 @@ class FlaskSessionMiddleware(SessionMiddleware):
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:  # noqa: ARG002  # Django's signature
         """Answer 503 where a view waited for a store that is down (``on_store_error``)."""
-        if not isinstance(exception, StoreUnavailable) or flask_settings().on_store_error == "raise":
-            return None
-        log_unavailable(exception)
-        response = HttpResponse(UNAVAILABLE_TEXT, status=503)
-        for name, value in UNAVAILABLE_HEADERS:
-            response[name.decode("ascii")] = value.decode("ascii")
-        return response
+        return _unavailable(exception) if isinstance(exception, StoreUnavailable) else None
+
+
+def _unavailable(error: StoreUnavailable) -> HttpResponse | None:
+    if flask_settings().on_store_error == "raise":
+        return None
+    log_unavailable(error)
+    response = HttpResponse(UNAVAILABLE_TEXT, status=503)
+    for name, value in UNAVAILABLE_HEADERS:
+        response[name.decode("ascii")] = value.decode("ascii")
+    return response
