@@ -72,6 +72,15 @@ fuzz: $(VENV)/.with-tests+fuzz ## look for inputs that break a rule (TARGET=cook
 old-faults: $(VENV)/.with-tests ## the tests of old advisories, on the releases that they were about
 	@$(PY) tools/old_faults.py
 
+.PHONY: matrix
+matrix: $(VENV)/.with-tests ## which releases of five frameworks share a session (ARGS="--only quart")
+	@$(PY) tools/matrix.py $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.with-tests ## clients for ten minutes on a Redis that is restarted (ARGS="--lose": and loses its data)
+	@sh tools/system-packages servers
+	@$(PY) tools/soak.py --seconds 600 --clients 8 $(ARGS)
+
 .PHONY: docs
 docs: $(VENV)/.with-docs ## the documentation, in site/; every link is checked
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet

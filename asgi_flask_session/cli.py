@@ -1,34 +1,40 @@
-"""Look into Flask's session cookies from a shell: ``asgi-flask-session``.
+"""Look into Flask's session cookies from a shell.
 
-A cookie is an argument, or comes on standard input; a whole ``Cookie:`` or ``Set-Cookie:`` line may be pasted. The
+A cookie is an argument, or comes on standard input; a whole Cookie: or Set-Cookie: line may be pasted. The
 secret is never an argument: it is FLASK_SECRET_KEY in the environment, the first line of a file, or asked for.
+
+    asgi-flask-session decode COOKIE
+    curl -si https://example.org/ | asgi-flask-session explain --secret-file FILE
 
 Exit status: 0 for a cookie that is good, or settings without an error; 1 for one that is not; 2 where the command
 could not be carried out.
 """
 
 import argparse
+import codecs
 import json
 import os
+import re
 import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from getpass import getpass
+from getpass import GetPassWarning, getpass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
 from .client_side import ClientSide
 from .cookies import find_cookie, set_cookie_value
 from .doctor import Finding, examine_settings, examine_url
 from .errors import SettingsError, UnwritableSession
-from .examination import OWNERS, Examination, examine, sizes
+from .examination import OWNERS, Examination, examine, in_flask, sizes
 from .policy import CookieAction
 from .settings import Settings
 
 GOOD, BAD, USAGE = 0, 1, 2
+_LAST_SECOND = 2**36  # of a cookie that sign makes: what comes after it has no date in the calendar, with its lifetime
 
 _COLORS = {"ok": "32", "warning": "33", "error": "31", "name": "1"}  # of ECMA-48
 
@@ -42,41 +48,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     out = _Output(as_json=options.json)
     try:
-        return int(options.command(options, out))
+        status = int(options.command(options, out))
+        sys.stdout.flush()
     except (_Problem, SettingsError, UnwritableSession) as problem:
         print(f"asgi-flask-session: {problem}", file=sys.stderr)
+        if options.json:
+            print(json.dumps({"error": str(problem)}))
         return USAGE
     except KeyboardInterrupt:
         return 130  # as a shell has it for SIGINT
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GOOD
+    return status
 
 
 # The commands
 
 
 def _decode(options: argparse.Namespace, out: "_Output") -> int:
-    found = examine(_cookie(options))
-    out.put(_facts(found), found.data)
-    out.note("warning", "not verified: without the secret, anybody may have written this")
+    given = _given(options, _cookie_name(options, "FLASK_"))
+    found = examine(given.value)
+    out.put(_facts(found, given) | {"verified": (False, "")}, found.data)
+    out.note("warning", _UNKNOWN)
     return BAD if found.problem else GOOD
+
+
+_UNKNOWN = (
+    "not verified: without the secret nobody can tell who wrote this, when, whether it was changed, and whether it is"
+    " still good"
+)
 
 
 def _verify(options: argparse.Namespace, out: "_Output") -> int:
     settings, now = _settings(options), time.time()
-    found = examine(_cookie(options), settings, now=now)
-    out.put(_facts(found) | _facts_of_keys(found, settings, now), None if found.key is None else found.data)
+    given = _given(options, settings.cookie_name)
+    found = examine(given.value, settings, now=now)
+    out.put(_facts(found, given) | _facts_of_keys(found, settings, now), None if found.key is None else found.data)
     return _verdict(found, out)
 
 
 def _explain(options: argparse.Namespace, out: "_Output") -> int:
     settings, now = _settings(options), time.time()
-    found = examine(_cookie(options), settings, now=now)
-    facts = _facts(found) | _facts_of_keys(found, settings, now)
+    given = _given(options, settings.cookie_name)
+    found = examine(given.value, settings, now=now)
+    facts = _facts(found, given) | _facts_of_keys(found, settings, now)
+    if not found.sid:
+        verdict, why = in_flask(given.value, settings, now=now)
+        facts["in Flask"] = (
+            {"verdict": verdict, "why": why or None},
+            _of_flask(verdict, why, good=found.problem is None),
+        )
     if found.data is not None:
         pair = len(settings.cookie_name) + 1 + found.size
-        facts["name=value"] = pair, f"{pair} bytes, of which browsers keep 4096"
+        limit = "browsers keep 4096" if pair <= 4096 else "more than the 4096 of browsers: they keep the old cookie"
+        facts["name=value"] = pair, f"{pair} bytes; {limit}"
         each = sizes(found.data)
         facts["keys"] = (
             {key: {"size": size, "owner": OWNERS.get(key)} for key, size in each.items()},
@@ -85,8 +111,18 @@ def _explain(options: argparse.Namespace, out: "_Output") -> int:
         if (user := found.data.get("_user_id")) is not None:
             fresh = bool(found.data.get("_fresh"))
             facts["logged in"] = {"user_id": user, "fresh": fresh}, f"user {user!r}, {'' if fresh else 'not '}fresh"
+            if found.problem is not None:
+                facts["logged in"] = None, f"nobody, for the cookie is refused; it names user {user!r}"
     out.put(facts, found.data)
     return _verdict(found, out)
+
+
+def _of_flask(verdict: str, why: str, *, good: bool) -> str:
+    said = "answered with a 500" if verdict == "500" else verdict
+    because = f" ({why})" if why else ""
+    if good == (verdict == "accepted") and verdict != "500":
+        return f"{said}, as here{because}"
+    return f"{said}{because}; here it is {'good' if good else 'an empty session'}"
 
 
 def _owned(key: str) -> str:
@@ -95,7 +131,9 @@ def _owned(key: str) -> str:
 
 def _sign(options: argparse.Namespace, out: "_Output") -> int:
     settings = _settings(options)
-    text = options.data if options.data not in (None, "-") else sys.stdin.read()
+    text = options.data if options.data not in (None, "-") else _standard_input("JSON", "strict")
+    if options.at is not None and not 0 < options.at <= _LAST_SECOND:
+        raise _Problem(f"--at is {options.at}: write seconds since 1970, from 1 to {_LAST_SECOND}")
     try:
         data = settings.serializer.loads(text)
     except Exception as error:  # a tag in it may raise anything
@@ -113,19 +151,21 @@ def _sign(options: argparse.Namespace, out: "_Output") -> int:
 
 def _rotate(options: argparse.Namespace, out: "_Output") -> int:
     settings = _settings(options)
-    value = _cookie(options)
-    found = examine(value, settings, now=time.time())
-    if found.problem is not None or found.signed is None:
-        out.put(_facts(found), None)
+    given = _given(options, settings.cookie_name)
+    found = examine(given.value, settings, now=time.time())
+    if found.sid and found.problem is None:
+        raise _Problem("it is a signed id: the application signs it again, of a session that is in a store")
+    if found.problem is not None:
+        out.put(_facts(found, given), None)
         return _verdict(found, out)
-    signed = ClientSide(settings).sign_again(value)
+    signed = ClientSide(settings).sign_again(given.value)
     out.say(signed.decode(), {"cookie": signed.decode(), "key": found.key})
     return GOOD
 
 
 def _doctor(options: argparse.Namespace, out: "_Output") -> int:
     if options.url:
-        findings = examine_url(options.url, options.cookie_name or "session")
+        findings = examine_url(options.url, _cookie_name(options, options.env_prefix))
     else:
         try:
             findings = examine_settings(_settings(options))
@@ -140,7 +180,8 @@ def _doctor(options: argparse.Namespace, out: "_Output") -> int:
 
 def _verdict(found: Examination, out: "_Output") -> int:
     if found.problem is None:
-        out.note("ok", "the cookie is good")
+        good = "the id is signed by a key of ours: whether there is a session, only the store knows"
+        out.note("ok", good if found.sid else "the cookie is good")
         return GOOD
     out.note("error", f"the cookie is refused: {found.problem}")
     return BAD
@@ -149,9 +190,11 @@ def _verdict(found: Examination, out: "_Output") -> int:
 # Facts: for programs, and for people.
 
 
-def _facts(found: Examination) -> "dict[str, tuple[Any, str]]":
+def _facts(found: Examination, given: "_Given") -> "dict[str, tuple[Any, str]]":
     compressed = ", compressed" if found.compressed else ""
+    several = f"{given.times} of this name came; the first counts, as in Flask" if given.times > 1 else ""
     return {
+        "cookies": (given.times, several),
         "size": (found.size, f"{found.size} bytes"),
         "payload": (found.text_size, f"{found.text_size} bytes of JSON{compressed}" if found.text_size else ""),
         "signed": (found.signed, "" if found.signed is None else _moment(found.signed)),
@@ -165,16 +208,17 @@ def _facts_of_keys(found: Examination, settings: Settings, now: float) -> "dict[
         facts["key"] = found.key, "the current secret" if found.key == 0 else f"fallback {found.key}"
     if found.signed is not None:
         age = int(now) - found.signed
-        left = int(settings.permanent_lifetime.total_seconds()) - age
-        facts["age"] = age, _span(age)
-        facts["good for"] = left, _span(left) if left >= 0 else f"over since {_span(-left)}"
+        facts["age"] = age, _span(age) if age >= 0 else f"{_span(-age)} in the future"
+        if found.key is not None and age >= 0:
+            left = int(settings.permanent_lifetime.total_seconds()) - age
+            facts["good for"] = left, _span(left) if left >= 0 else f"over since {_span(-left)}"
     return facts
 
 
 def _span(seconds: int) -> str:
-    days, rest = divmod(abs(seconds), 24 * 60 * 60)
+    days, rest = divmod(seconds, 24 * 60 * 60)
     text = f"{days} d {rest // 3600} h" if days else f"{rest // 3600} h {rest % 3600 // 60} min {rest % 60} s"
-    return f"{'-' if seconds < 0 else ''}{text.removeprefix('0 h ').removeprefix('0 min ')}"
+    return text.removeprefix("0 h ").removeprefix("0 min ")
 
 
 def _moment(second: int) -> str:
@@ -187,14 +231,34 @@ def _moment(second: int) -> str:
 # What a command is given
 
 
-def _cookie(options: argparse.Namespace) -> bytes:
-    text = options.cookie if options.cookie not in (None, "-") else sys.stdin.read()
-    name = options.cookie_name or "session"
-    for line in text.splitlines():
-        value = cookie_in(line, name)
-        if value:
-            return value
+class _Given(NamedTuple):
+    """The cookie that a command is to look at, and how many of its name came with it."""
+
+    value: bytes
+    times: int = 1
+
+
+def _given(options: argparse.Namespace, name: str) -> _Given:
+    text = options.cookie if options.cookie not in (None, "-") else _standard_input("Cookie", "replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    for line in lines:
+        # Of a whole response only its headers count: a line of its body may look like a value.
+        if (value := cookie_in(line, name)) and (len(lines) == 1 or f"{name}=" in line):
+            return _Given(value, max(1, len(re.findall(rf"(?:^|[\s;'\"]){re.escape(name)}=", line))))
     raise _Problem(f"there is no cookie {name!r} in what was given: paste its value, or a Cookie or Set-Cookie line")
+
+
+def _standard_input(what: str, errors: str) -> str:
+    """Return what comes on standard input, or is typed in one line."""
+    if sys.stdin.isatty():
+        print(f"{what}: ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline()
+    raw = sys.stdin.buffer.read()
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as Windows' own shell may write
+    try:
+        return raw.decode("utf-16" if wide else "utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        raise _Problem("what came on standard input is no text") from error
 
 
 def cookie_in(line: str, name: str) -> bytes | None:
@@ -210,6 +274,11 @@ def cookie_in(line: str, name: str) -> bytes | None:
     if kind == "cookie" or f"{name}=" in line:
         return find_cookie(raw, name.encode())
     return raw if raw and not any(character in raw for character in b" ;,") else None
+
+
+def _cookie_name(options: argparse.Namespace, prefix: str) -> str:
+    """Return the name of the cookie for what needs no secret, and so has no settings."""
+    return options.cookie_name or os.environ.get(f"{prefix}SESSION_COOKIE_NAME") or "session"
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -234,14 +303,19 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _asked(prefix: str) -> str:
-    if not sys.stdin.isatty():
-        raise _Problem(f"there is no secret: set {prefix}SECRET_KEY, or write --secret-file FILE")
-    return getpass("Secret: ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GetPassWarning)  # a secret is not typed where it can be seen
+        try:
+            if os.name != "nt" or sys.stdin.isatty():  # Windows' asks a console that nobody may look at
+                return getpass("Secret: ")  # of the terminal, even where a cookie is piped in
+        except (EOFError, GetPassWarning):
+            pass
+    raise _Problem(f"there is no secret: set {prefix}SECRET_KEY, or write --secret-file FILE")
 
 
 def _first_line(path: str) -> str:
     try:
-        text = Path(path).read_text("utf-8")
+        text = Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _Problem(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
     return text.splitlines()[0] if text else ""
@@ -271,7 +345,8 @@ class _Output:
         width = max(len(name) for name, (_, text) in facts.items() if text)
         for name, (_, text) in facts.items():
             if text:
-                print(f"{self._paint('name', f'{name}:')}{' ' * (width - len(name))} {_printable(text)}")
+                blanks = "" if text.startswith("\n") else " " * (width - len(name) + 1)
+                print(f"{self._paint('name', f'{name}:')}{blanks}{_printable(text)}")
         if data is not None:
             print(_printable(json.dumps(data, indent=2, ensure_ascii=False)))
 

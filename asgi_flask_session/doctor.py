@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from http.client import HTTPException
 from typing import Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -59,8 +60,8 @@ def examine_url(url: str, cookie_name: str) -> list[Finding]:
     except HTTPError as error:
         headers = error.headers
         error.close()
-    except (URLError, OSError, ValueError) as error:
-        raise SettingsError(f"{url} does not answer: {error}") from error
+    except (URLError, HTTPException, OSError, ValueError) as error:
+        raise SettingsError(f"{url} does not answer: {getattr(error, 'reason', error)}") from error
     return examine_headers(
         headers.get_all("Set-Cookie") or (),
         headers.get_all("Vary") or (),

@@ -44,6 +44,34 @@ def test_blocks_of_a_page_do_what_it_says(page, at_home, tmp_path):
         assert counts in ([], [{"visits": 1}, {"visits": 2}]), f"block {number}"
 
 
+# Excerpts, marked "py" in place of "python": they do not run alone. Whose test has them in what runs.
+EXCERPTS = {
+    "docs/django.md": "tests/docs/test_django.py",
+    "docs/frameworks.md": "tests/frameworks/test_sanic.py",
+    "docs/move.md": "tests/docs/test_move.py",
+    "docs/quart.md": "tests/docs/test_datastore.py",
+}
+
+
+def excerpts(page):
+    return re.findall(r"```py\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if excerpts(page)], ids=name)
+def test_excerpts_of_a_page_are_in_what_runs(page):
+    if all(re.fullmatch(r"(?:from|import) .*", line) for code in excerpts(page) for line in code.splitlines()):
+        exec("\n".join(excerpts(page)), {})
+        return
+    test = (ROOT / EXCERPTS[name(page)]).read_text("utf-8")
+    assert f'"{page.name}"' in test
+    assert "```py" in test
+
+
+def test_every_block_is_of_a_kind_that_is_run_or_printed():
+    kinds = {kind for page in PAGES for kind in re.findall(r"^ *```([^\s`]+)", page.read_text("utf-8"), re.MULTILINE)}
+    assert kinds == {"python", "py", "text", "console"}
+
+
 def test_pages_of_stores_begin_with_the_same_app():
     """So that whoever compares stores reads one line. That it counts is shown above."""
     firsts = {blocks(page)[0][0] for page in PAGES if page.parent.name == "stores" or page.name == "stores.md"}
@@ -60,7 +88,8 @@ def links(page):
     return sorted(set(re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8"))))
 
 
-LINKS = [(page, link) for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES) for link in links(page)]
+TOP = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", ROOT / "benchmarks" / "README.md"]
+LINKS = [(page, link) for page in (*TOP, *PAGES) for link in links(page)]
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS, ids=[f"{name(page)} {link}" for page, link in LINKS])
