@@ -12,10 +12,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("asgi_flask_session", "quart_plugin")
-FILES = ("CHANGELOG.md", "LICENSE", "Makefile", "README.md", "mkdocs.yml", "pyproject.toml")
+FILES = ("CHANGELOG.md", "LICENSE", "Makefile", "README.md", "SECURITY.md", "mkdocs.yml", "pyproject.toml")
 FOLDERS = (*PACKAGES, "benchmarks", "docs", "examples", "tests", "tools")
 MADE = {"PKG-INFO", ".gitignore"}  # by the build backend
-MAY_BE = {"SECURITY.md"}
 
 
 def tracked():
@@ -44,7 +43,7 @@ def faults(wheel, sdist, tree):
         "the wheel lacks": (packages | typed) - wheel,
         "the wheel has, and should not:": wheel - packages,
         "the sdist lacks": wanted - sdist,
-        "the sdist has, and should not:": sdist - wanted - MADE - MAY_BE,
+        "the sdist has, and should not:": sdist - wanted - MADE,
     }
     return [f"{says} {name}" for says, names in rows.items() for name in sorted(names)]
 
