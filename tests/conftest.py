@@ -6,6 +6,8 @@ import pytest
 
 from asgi_flask_session import logs
 
+pytest.register_assert_rewrite("frameworks.contract")  # which several folders import
+
 try:
     import hypothesis
 except ImportError:  # only the property tests need it

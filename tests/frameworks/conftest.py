@@ -3,10 +3,7 @@
 from functools import cache
 
 import pytest
-
-pytest.register_assert_rewrite("frameworks.contract")
-
-from frameworks.drive import Client  # noqa: E402  # after the line above, as pytest asks
+from frameworks.drive import Client
 
 
 def pytest_generate_tests(metafunc):
