@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
@@ -208,6 +208,19 @@ class _InBytes:
 
     def get(self, key: str) -> Any:
         return self._client.execute_command("GET", key, NEVER_DECODE=True)  # redis-py's own word
+
+    async def scan_iter(self, **options: Any) -> AsyncIterator[bytes]:
+        async for key in self._client.scan_iter(**options):
+            yield key.encode() if isinstance(key, str) else key
+
+    def pipeline(self, **options: Any) -> Any:
+        pipeline = self._client.pipeline(**options)
+
+        def getrange(key: bytes, start: int, end: int) -> Any:
+            return pipeline.execute_command("GETRANGE", key, start, end, NEVER_DECODE=True)
+
+        pipeline.getrange = getrange
+        return pipeline
 
 
 def _address_of_trio(client: Any) -> str:

@@ -18,6 +18,7 @@ import missing
 import pymongo
 import pytest
 import redis
+import redis.asyncio as redis_py
 import sqlalchemy
 import trio
 from itsdangerous import Signer
@@ -688,3 +689,19 @@ def test_the_store_is_there_to_be_looked_through():
 
     visit(app, "/login")
     assert asyncio.run(app.session_interface.store.revoke_user("7")) == 1
+
+
+def test_the_sessions_of_a_user_are_found_through_a_client_that_decodes(redis_server):
+    async def main():
+        async with redis_py.from_url(redis_server.url, decode_responses=True) as client:
+            app = extended(SESSION_TYPE="redis", SESSION_REDIS=client, SESSION_KEY_PREFIX="decodes:")
+
+            @app.get("/login")
+            async def log_in():
+                session["_user_id"] = "decoded"
+                return ""
+
+            await app.test_client().get("/login")
+            return await app.session_interface.store.revoke_user("decoded")
+
+    assert asyncio.run(main()) == 1
