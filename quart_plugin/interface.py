@@ -43,6 +43,7 @@ _SIGNING = ("salt", "digest_method", "key_derivation", "serializer")
 _COOKIE = ("name", "domain", "path", "httponly", "secure", "samesite", "partitioned")
 _METHODS = frozenset({"get_signing_serializer", *(f"get_cookie_{name}" for name in _COOKIE)})
 _attributes_of = attrgetter(*_SIGNING, "session_class")
+_NOTHING = (None,) * 4
 _MOST_SIDES = 50  # kept for one app, whose methods may say something else with each request
 
 _SIDE = "_quart_side"  # what opened a session, among its attributes: most requests need not ask for it twice
@@ -86,6 +87,8 @@ class FlaskSessionInterface(SessionInterface):
         self._clock = clock
         # For each app, what keeps its sessions, beside what the app said when that was made.
         self._sides: WeakKeyDictionary[Quart, list[tuple[tuple[Any, ...], AnySide]]] = WeakKeyDictionary()
+        # The one of the last request, beside the whole config then, our attributes, and how many of them there were.
+        self._last: WeakKeyDictionary[Quart, tuple[Any, Any, Any, Any]] = WeakKeyDictionary()
         changed = [name for name in (*_SIGNING, *sorted(_METHODS)) if self._is_changed(name)]
         self._asks = not _METHODS.isdisjoint(changed)
         if settings is None:
@@ -170,6 +173,17 @@ class FlaskSessionInterface(SessionInterface):
 
     def _side(self, app: Quart) -> "AnySide | None":
         """Return what keeps the sessions of *app*, made anew where it says something else; None without a secret."""
+        config, attributes, count, last = self._last.get(app, _NOTHING)
+        if config == app.config and attributes == _attributes_of(self) and count == len(vars(self)):
+            return cast("AnySide", last)  # what most requests come to: nothing at all was changed
+        side = self._side_as_said(app)
+        if side is not None and not self._asks and _METHODS.isdisjoint(vars(self)):
+            config = {name: list(value) if isinstance(value, list) else value for name, value in app.config.items()}
+            self._last[app] = config, _attributes_of(self), len(vars(self)), side
+        return side
+
+    def _side_as_said(self, app: Quart) -> "AnySide | None":
+        """Do the same by what *app* and a subclass say of sessions, whatever else has changed."""
         said: tuple[Any, ...] = (*map(app.config.get, _NAMES), *_attributes_of(self))
         signing: dict[str, Any] | None = {}
         if self._asks or not _METHODS.isdisjoint(vars(self)):
@@ -322,7 +336,7 @@ class FlaskSessionInterface(SessionInterface):
         asked: Any = request._get_current_object() if has_request_context() else None
         if ours._down:
             await refuse(response)
-        elif self._sends_with_files or asked is None or not _is_static_file(app, asked):
+        elif asked is None or self._sends_with_files or not _is_static_file(app, asked):
             try:
                 await self._write(app, side, session, ours, response.headers)
             except StoreUnavailable as error:
