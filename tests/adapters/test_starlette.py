@@ -206,9 +206,12 @@ def test_keyword_that_cannot_work_is_refused(keywords):
         ours(SECRET, **keywords)
 
 
-@pytest.mark.parametrize("framework", ["starlette", "fastapi", "litestar", "flask"])
+@pytest.mark.parametrize("framework", ["starlette", "fastapi", "litestar", "django", "flask", "quart"])
 def test_adapter_without_its_framework_says_what_to_install(framework):
-    code = f"import sys; sys.modules[{framework!r}] = None; import asgi_flask_session.adapters.{framework}"
+    module = {"quart": "quart_plugin", "django": "asgi_flask_session.adapters.django.engine"}.get(
+        framework, f"asgi_flask_session.adapters.{framework}"
+    )
+    code = f"import sys; sys.modules[{framework!r}] = None; import {module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"pip install asgi-flask-session[{framework}]" in done.stderr.splitlines()[-1]
     assert done.stderr.splitlines()[-1].startswith("ModuleNotFoundError: ")
