@@ -396,7 +396,7 @@ def test_a_websocket_whose_store_is_down_is_refused(accepts_early, cookie):
 def test_a_websocket_whose_store_is_down_fails_where_that_is_asked_for():
     app = app_with(FlaskSessionInterface(store=Broken(), on_store_error="raise"), PROPAGATE_EXCEPTIONS=True)
     for cookie in (None, "0123456789abcdef"):
-        with pytest.RaisesGroup(StoreUnavailable):
+        with pytest.RaisesGroup(StoreUnavailable, allow_unwrapped=True):
             asyncio.run(connect(app, "/before", cookie))
 
 
