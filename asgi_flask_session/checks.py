@@ -1,6 +1,5 @@
 """What a setting may be: each is looked at when the settings are made, and refused with what to write instead."""
 
-import os
 import re
 import sys
 import warnings
@@ -12,7 +11,7 @@ from typing import Any
 from .errors import SessionWarning, SettingsError
 from .session import Session
 
-_HERE = __file__.rpartition(os.sep)[0]
+_OURS = ("asgi_flask_session", "quart_plugin")  # packages, within which no user's line is
 _YEAR_LIMIT = timedelta(days=365_000)  # keeps every Expires within the four digits of a year
 _ATTRIBUTE_LIMIT = 1024  # bytes; browsers ignore a longer attribute (rfc6265bis, 5.7)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
@@ -76,9 +75,9 @@ def check_secrets(given: Any) -> dict[str, Any]:
     )
     text = secret.decode("utf-8", "replace") if isinstance(secret, bytes) else secret
     if text.lower() in _WELL_KNOWN_SECRETS:
-        _warn("secret is a well-known sample that anyone can guess: use secrets.token_hex()")
+        warn("secret is a well-known sample that anyone can guess: use secrets.token_hex()")
     elif len(text.encode("utf-8", "replace")) < _SHORT_SECRET:
-        _warn(f"secret is shorter than {_SHORT_SECRET} bytes: use secrets.token_hex()")
+        warn(f"secret is shorter than {_SHORT_SECRET} bytes: use secrets.token_hex()")
     return {"secret": secret, "secret_fallbacks": fallbacks}
 
 
@@ -265,10 +264,9 @@ def _a(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _warn(message: str) -> None:
-    """Warn at the line, outside of this package, that makes the settings."""
+def warn(message: str, kind: type[Warning] = SessionWarning) -> None:
+    """Warn at the line, outside of our packages, that makes the settings."""
     frame, level = sys._getframe(), 1
-    inside = (_HERE + os.sep, "<string>")  # which is the __init__ that dataclasses writes
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, SessionWarning, stacklevel=level)
+    warnings.warn(message, kind, stacklevel=level)

@@ -34,6 +34,10 @@ _UP_TO_COOKIE = rb"""
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
 _LONGEST_ESCAPED = 64 * 1024  # bytes; what is longer is no session, however short it becomes
 
+# What Werkzeug writes into a cookie as it is, and what it escapes where anything else is there.
+_NEEDS_NO_QUOTES = re.compile(r"[\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*", re.ASCII)
+_ESCAPED = re.compile(rb'[\x00-\x19",;\\\x7f-\xff]')
+
 _DELETED = "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
 
 
@@ -48,6 +52,12 @@ def cookie_header(headers: Headers) -> tuple[bytes | None, list[Header] | None]:
         return (cookies[0] if cookies else None), None
     joined = b"; ".join(cookies)
     return joined, [*(header for header in headers if header[0] != b"cookie"), (b"cookie", joined)]
+
+
+def cookie_among(headers: Headers, name: bytes) -> bytes | None:
+    """Return the value of cookie *name* in the headers of a request, or None."""
+    cookies, _ = cookie_header(headers)
+    return None if cookies is None else find_cookie(cookies, name)
 
 
 def find_cookie(header: bytes, name: bytes) -> bytes | None:
@@ -155,6 +165,19 @@ def _path(path: str) -> str:
     from urllib.parse import quote  # once for each app, and slower to load than all else here
 
     return quote(path, safe="%!$&'()*+,/:=@")
+
+
+def quoted(value: str) -> bytes:
+    """Spell a cookie's value as Werkzeug does."""
+    raw = value.encode("utf-8")
+    if _NEEDS_NO_QUOTES.fullmatch(value):
+        return raw
+    return b'"' + _ESCAPED.sub(_escape, raw) + b'"'
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    character = found[0]
+    return b"\\" + character if character in b'"\\' else b"\\%03o" % character[0]
 
 
 def set_cookie_value(line: bytes) -> bytes:

@@ -4,7 +4,6 @@ Source: Flask-Login 0.6.3. All functions take the ASGI scope of the request, its
 """
 
 import hmac
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -17,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from .asgi import Scope, header
 from .checks import check_cookie, check_duration, check_secrets
-from .cookies import SetCookie, cookie_header, find_cookie
+from .cookies import SetCookie, cookie_among, quoted
 from .errors import SettingsError
 from .settings import Seconds, Settings
 
@@ -41,10 +40,6 @@ _NAMES = {
     "REMEMBER_COOKIE_SAMESITE": "cookie_samesite",
     "REMEMBER_COOKIE_REFRESH_EACH_REQUEST": "refresh_each_request",
 }
-
-# What Werkzeug writes into a cookie as it is, and what it escapes where anything else is there.
-_NEEDS_NO_QUOTES = re.compile(r"[\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*", re.ASCII)
-_ESCAPED = re.compile(rb'[\x00-\x19",;\\\x7f-\xff]')
 
 
 @dataclass(frozen=True)
@@ -290,8 +285,7 @@ def _as_flask_has_it(value: bytes | None) -> bytes | None:
 
 
 def _remember_cookie(scope: Scope, settings: LoginSettings) -> bytes | None:
-    cookies, _ = cookie_header(scope.get("headers", ()))
-    return None if cookies is None else find_cookie(cookies, settings._name)
+    return cookie_among(scope.get("headers", ()), settings._name)
 
 
 def _remembered(scope: Scope, settings: LoginSettings) -> str | None:
@@ -338,7 +332,7 @@ def _remember_line(
 
 def _line(user_id: str, session: Mapping[str, Any], settings: LoginSettings) -> bytes:
     digest = _digest(_signing_key(settings), user_id.encode("utf-8"))
-    value = _quoted(f"{user_id}|{digest.decode('ascii')}")
+    value = quoted(f"{user_id}|{digest.decode('ascii')}")
     seconds = session.get(_REMEMBER_SECONDS, cast("timedelta", settings.cookie_duration).total_seconds())
     return settings._set_cookie.set(value, floor(settings.clock() + seconds))
 
@@ -351,16 +345,3 @@ def _signing_key(settings: LoginSettings) -> bytes:
             " secrets.token_hex()"
         )
     return key
-
-
-def _quoted(value: str) -> bytes:
-    """Spell a cookie's value as Werkzeug does."""
-    raw = value.encode("utf-8")
-    if _NEEDS_NO_QUOTES.fullmatch(value):
-        return raw
-    return b'"' + _ESCAPED.sub(_escape, raw) + b'"'
-
-
-def _escape(found: re.Match[bytes]) -> bytes:
-    character = found[0]
-    return b"\\" + character if character in b'"\\' else b"\\%03o" % character[0]

@@ -18,7 +18,7 @@ from itsdangerous import BadSignature, Signer
 from .asgi import Scope
 from .checks import check_duration
 from .client_side import MAX_VALUE
-from .cookies import cookie_header, find_cookie
+from .cookies import cookie_among
 from .errors import BadCookie
 from .payload import decode, nested_too_deep
 from .policy import accepted_ages
@@ -39,8 +39,7 @@ def request_cookie(scope: Scope, name: str) -> str | None:
 
     For readers of your own. The first of several counts, as in Flask; a byte is a character (latin-1).
     """
-    cookies, _ = cookie_header(scope.get("headers", ()))
-    value = None if cookies is None else find_cookie(cookies, name.encode("latin-1"))
+    value = cookie_among(scope.get("headers", ()), name.encode("latin-1"))
     return None if value is None else value.decode("latin-1")
 
 

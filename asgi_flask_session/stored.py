@@ -123,7 +123,8 @@ class StoredConnection:
         session, server = self.session, self.server
         if theirs and not await server.follow(session, theirs[-1][1]):
             return CookieAction.KEEP  # their cookie is the one
-        if self.settings.is_revoked is not None and server.only_refreshes(session) and await self._forbids_refresh():
+        is_revoked = self.settings.is_revoked
+        if is_revoked is not None and server.only_refreshes(session) and await refuses(is_revoked, session):
             return CookieAction.KEEP
         return await server.save(session)
 
@@ -138,10 +139,6 @@ class StoredConnection:
             headers.append((b"set-cookie", self.server.write(session, action)))
         add_vary(headers)
         return {**message, "headers": headers}
-
-    async def _forbids_refresh(self) -> bool:
-        is_revoked = self.settings.is_revoked
-        return is_revoked is not None and await refuses(is_revoked, self.session)
 
     def _may_be_late(self) -> bool:
         """Say whether something may have changed where no headers can tell of it."""

@@ -1,5 +1,7 @@
 """The answer to a request that the store cannot serve."""
 
+from typing import Any
+
 from .asgi import Scope, Send
 from .errors import StoreUnavailable
 from .logs import logger
@@ -17,6 +19,15 @@ TRY_AGAIN_LATER = 1013  # a code of RFC 6455's registry
 def log_unavailable(error: StoreUnavailable) -> None:
     """Tell the operator why requests are answered so."""
     logger.error("the session store is not available: %s", error)
+
+
+def answer_in(response: Any) -> None:
+    """Turn whatever response of Werkzeug's kind an app has made into the same 503."""
+    response.headers.clear()
+    response.status_code = 503
+    response.set_data(UNAVAILABLE_TEXT)
+    for name, value in UNAVAILABLE_HEADERS:
+        response.headers[name.decode("ascii")] = value.decode("ascii")
 
 
 async def answer_unavailable(scope: Scope, send: Send) -> None:

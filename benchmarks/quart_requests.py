@@ -7,14 +7,15 @@ a session and to save it, for a request and a response that are there already.
 import argparse
 import asyncio
 import json
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from time import perf_counter_ns
 from typing import Any
 
+from _requests import ask, compared, keep_to_one_processor
 from _sessions import LOGIN, OTHER_TOKEN, PERMANENT, SECRET, SMALL
 from _timing import print_table
 from quart import Quart, session
@@ -93,50 +94,6 @@ def app_for(interface: Any, case: Case) -> Any:
     return app
 
 
-async def ask(app: Any, path: str, cookie: bytes | None) -> list[bytes]:
-    """Send one request, and return the Set-Cookie lines of the response."""
-    heard = False
-    answered = asyncio.Event()
-    set_cookies: list[bytes] = []
-
-    async def receive() -> dict[str, Any]:
-        nonlocal heard
-        if heard:
-            await answered.wait()
-            return {"type": "http.disconnect"}
-        heard = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        set_cookies.extend(line for name, line in message.get("headers", ()) if name == b"set-cookie")
-        if message["type"] == "http.response.body" and not message.get("more_body"):
-            answered.set()
-
-    headers = [(b"host", b"localhost")] + ([(b"cookie", cookie)] if cookie else [])
-    scope = {
-        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
-        "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
-        "headers": headers, "client": ("127.0.0.1", 1), "server": ("localhost", 80), "state": {}, "extensions": {},
-    }  # fmt: skip
-    await app(scope, receive, send)
-    return set_cookies
-
-
-async def compared(apps: dict[str, tuple[Any, bytes | None]], rounds: int, calls: int) -> dict[str, float]:
-    """Return the median microseconds of a request to each app, of the medians of rounds that go through all."""
-    medians: dict[str, list[float]] = {name: [] for name in apps}
-    for done in range(rounds + 1):
-        for name, (app, cookie) in apps.items():
-            times = []
-            for _ in range(calls):
-                start = perf_counter_ns()
-                await ask(app, "/", cookie)
-                times.append(perf_counter_ns() - start)
-            if done:  # the first round warms up
-                medians[name].append(median(times) / 1000)
-    return {name: median(times) for name, times in medians.items()}
-
-
 async def alone(case: Case, cookies: dict[str, bytes], rounds: int, calls: int) -> dict[str, float]:
     """Return the median microseconds of each interface alone, over rounds that go through all."""
     costs: dict[str, list[float]] = {name: [] for name in names(1)}
@@ -169,14 +126,12 @@ async def opened_and_saved(app: Any, case: Case, cookie: bytes, calls: int) -> f
 
 async def measure(case: Case, rounds: int, calls: int) -> tuple[dict[str, float], dict[str, float]]:
     """Return what the session costs a whole request, and what the interface alone costs, by subject."""
-    apps: dict[str, tuple[Any, bytes | None]] = {"without": (app_for(NoSession(case.data), case), None)}
-    for name, make in SUBJECTS.items():
-        app = app_for(make(), case)
-        (line,) = await ask(app, "/begin", None)
-        apps[name] = app, line.partition(b";")[0]
-    apps["without"] = apps["without"][0], apps[STOCK][1]
-    shown = await compared(apps, rounds, calls)
-    cookies = {name: apps[name][1] or b"" for name in names(1)}
+    apps = {name: app_for(make(), case) for name, make in SUBJECTS.items()}
+    cookies = {name: await ask(app, path="/begin") for name, app in apps.items()}
+    steps = {name: partial(ask, app, cookies[name]) for name, app in apps.items()}
+    shown = await compared(
+        {"without": partial(ask, app_for(NoSession(case.data), case), cookies[STOCK]), **steps}, rounds, calls
+    )
     interfaces = await alone(case, cookies, rounds, 10 * calls)
     return {name: shown[name] - shown["without"] for name in SUBJECTS}, interfaces
 
@@ -187,8 +142,7 @@ async def main() -> None:
     parser.add_argument("--calls", type=int, default=20, help="of each app in a round")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    keep_to_one_processor()
     results = {case.name: await measure(case, arguments.rounds, arguments.calls) for case in CASES}
     if arguments.json:
         print(json.dumps(results, indent=2))

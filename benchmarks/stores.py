@@ -8,7 +8,6 @@ decide, from one run to the next, what a step costs.
 import argparse
 import asyncio
 import json
-import os
 import platform
 import secrets
 import sys
@@ -20,11 +19,10 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from statistics import median
-from time import perf_counter_ns
 from typing import Any
 
 import _pytest.outcomes
+from _requests import ask, compared, keep_to_one_processor
 from _sessions import LOGIN, OTHER_TOKEN, SECRET
 from _timing import print_table
 
@@ -223,35 +221,6 @@ def write(session: Any) -> None:
     session["csrf_token"] = OTHER_TOKEN + secrets.token_hex(4)
 
 
-async def ask(app: Any, cookie: bytes | None = None) -> bytes:
-    """Send one request, and return the cookie that it sets, or that it came with."""
-    set_cookies: list[bytes] = []
-    heard = False
-    answered = asyncio.Event()
-
-    async def receive() -> dict[str, Any]:
-        nonlocal heard
-        if heard:
-            await answered.wait()
-            return {"type": "http.disconnect"}
-        heard = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        set_cookies.extend(line for name, line in message.get("headers", ()) if name.lower() == b"set-cookie")
-        if message["type"] == "http.response.body":
-            answered.set()
-
-    headers = [(b"host", b"localhost")] + ([(b"cookie", cookie)] if cookie else [])
-    scope = {
-        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
-        "scheme": "http", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": headers,
-        "client": ("127.0.0.1", 1), "server": ("localhost", 80), "state": {}, "extensions": {},
-    }  # fmt: skip
-    await app(scope, receive, send)
-    return set_cookies[0].partition(b";")[0] if set_cookies else cookie or b""
-
-
 async def bare(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
@@ -268,23 +237,6 @@ def bare_with(step: Step) -> Any:
 
 
 # What is measured
-
-
-async def compared(steps: dict[str, Step], rounds: int, calls: int) -> dict[str, float]:
-    """Return the median microseconds of each step, of the medians of rounds that go through all of them."""
-    medians: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        for _ in range(calls):
-            await step()
-    for _ in range(rounds):
-        for name, step in steps.items():
-            times = []
-            for _ in range(calls):
-                start = perf_counter_ns()
-                await step()
-                times.append(perf_counter_ns() - start)
-            medians[name].append(median(times) / 1000)
-    return {name: median(times) for name, times in medians.items()}
 
 
 async def measure_store(subject: Subject, rounds: int, calls: int) -> None:
@@ -444,8 +396,7 @@ async def main() -> None:
     parser.add_argument("--calls", type=int, default=20, help="of each step in a round")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    keep_to_one_processor()
     subjects = []
     for name in arguments.stores or STORES:
         try:

@@ -1,17 +1,13 @@
 """Quart-Session's setting names, and Flask-Session's, -> the settings and the store of an app."""
 
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
 from urllib.parse import quote, urlencode
-from warnings import warn
 
-from asgi_flask_session.errors import SessionWarning, SettingsError
-
-_HERE = os.path.dirname(__file__)  # noqa: PTH120  # as a frame's file is spelled
+from asgi_flask_session.checks import warn
+from asgi_flask_session.errors import SettingsError
 
 _EXTRAS = {"null": "memory", "redis+trio": "redis-trio", "filesystem": "file"}
 
@@ -45,7 +41,7 @@ def fields_from(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name, (default, instead) in _WITHOUT_EFFECT.items():
         if config.get(name, default) not in (default, None):
-            _warn(f"{name} has no effect here, leave it out: {instead}")
+            warn(f"{name} has no effect here, leave it out: {instead}")
     found: dict[str, Any] = {"permanent": True}
     for name, field in _FIELDS.items():
         if (value := config.get(name)) is not None:
@@ -80,7 +76,7 @@ def store_from(config: Mapping[str, Any], timeout: timedelta) -> Any:
     """
     kind = _kind(config)
     if kind == "null":
-        _warn(
+        warn(
             "SESSION_TYPE is 'null', so no session is kept: write one of"
             f" {', '.join(repr(one) for one in _STORES if one != kind)}"
         )
@@ -115,16 +111,8 @@ def _renamed(config: Mapping[str, Any], new: str) -> Any:
     """Return a setting that may be there under its old name."""
     old = next(old for old, name in _RENAMED.items() if name == new)
     if old in config:
-        _warn(f"{old} has been renamed: write {new}", DeprecationWarning)
+        warn(f"{old} has been renamed: write {new}", DeprecationWarning)
     return config.get(new, config.get(old))
-
-
-def _warn(message: str, kind: type[Warning] = SessionWarning) -> None:
-    """Warn at the line, outside of this package, that sets up the sessions."""
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == _HERE:  # noqa: PTH120  # likewise
-        frame, level = frame.f_back, level + 1
-    warn(message, kind, stacklevel=level)
 
 
 def _class(module: str, name: str) -> Any:

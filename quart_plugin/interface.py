@@ -21,7 +21,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from asgi_flask_session.asgi import Store
 from asgi_flask_session.client_side import ClientSide
-from asgi_flask_session.cookies import cookie_header, find_cookie, set_cookie_value
+from asgi_flask_session.cookies import cookie_among, set_cookie_value
 from asgi_flask_session.errors import SettingsError, StoreUnavailable, UnwritableSession
 from asgi_flask_session.lazy import is_unloaded
 from asgi_flask_session.logs import logger, warn_once
@@ -30,12 +30,12 @@ from asgi_flask_session.revocation import refuses
 from asgi_flask_session.session import Session
 from asgi_flask_session.settings import FLASK_NAMES, FieldsButStore, Settings, SettingsFields, sha1
 from asgi_flask_session.side import Clock
-from asgi_flask_session.sides import AnySide, side_of
+from asgi_flask_session.sides import AnySide, side_of, unshared
 from asgi_flask_session.tagged_json import TaggedJSONSerializer
-from asgi_flask_session.unavailable import log_unavailable
+from asgi_flask_session.unavailable import answer_in, log_unavailable
 
 from .classes import ADOPTED, data_of, differs, is_ours, of_class, tell
-from .responses import answer_unavailable, refuse, vary_by_cookie
+from .responses import refuse, vary_by_cookie
 from .signing import signing_of
 
 _NAMES = (*FLASK_NAMES, "APPLICATION_ROOT")
@@ -178,7 +178,7 @@ class FlaskSessionInterface(SessionInterface):
             return cast("AnySide", last)  # what most requests come to: nothing at all was changed
         side = self._side_as_said(app)
         if side is not None and not self._asks and _METHODS.isdisjoint(vars(self)):
-            config = {name: list(value) if isinstance(value, list) else value for name, value in app.config.items()}
+            config = dict(zip(app.config, unshared(app.config.values()), strict=True))
             self._last[app] = config, _attributes_of(self), len(vars(self)), side
         return side
 
@@ -196,8 +196,7 @@ class FlaskSessionInterface(SessionInterface):
         if signing is None or not (signing or self._has_secret(app)):
             return None
         made = self._made(app, self._settings_with(app, signing))
-        copied = tuple(list(value) if isinstance(value, list) else value for value in said)  # which may be added to
-        self._sides[app] = [(copied, made), *known[: _MOST_SIDES - 1]]
+        self._sides[app] = [(tuple(unshared(said)), made), *known[: _MOST_SIDES - 1]]
         return made
 
     def _made(self, app: Quart, settings: Settings) -> AnySide:
@@ -221,8 +220,7 @@ class FlaskSessionInterface(SessionInterface):
             return session
         if side is None:
             return None
-        cookies, _ = cookie_header(request.scope["headers"])
-        value = None if cookies is None else find_cookie(cookies, side.set_cookie.name)
+        value = cookie_among(request.scope["headers"], side.set_cookie.name)
         if isinstance(side, ClientSide) and side.settings.is_revoked is None:
             session = side.open(value, request.scope)
         else:
@@ -344,7 +342,7 @@ class FlaskSessionInterface(SessionInterface):
                     raise
                 log_unavailable(error)
                 ours._gone = ours._down = True
-                answer_unavailable(response)
+                answer_in(response)
             else:
                 if asked is not None:
                     asked._flask_session = self, app, session
@@ -447,7 +445,7 @@ async def _answer_without_store(error: StoreUnavailable) -> Response:
     if isinstance(session, Session):
         session._gone = session._down = True
     response: Response = cast("Any", current_app).response_class(b"")
-    answer_unavailable(response)
+    answer_in(response)
     return response
 
 

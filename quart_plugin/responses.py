@@ -6,7 +6,7 @@ from quart import Response, has_websocket_context, websocket
 from werkzeug.datastructures import Headers
 
 from asgi_flask_session.cookies import add_vary
-from asgi_flask_session.unavailable import TRY_AGAIN_LATER, UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT
+from asgi_flask_session.unavailable import TRY_AGAIN_LATER, answer_in
 
 
 async def refuse(response: Response) -> None:
@@ -14,16 +14,7 @@ async def refuse(response: Response) -> None:
     if has_websocket_context() and "websocket.http.response" not in (websocket.scope.get("extensions") or {}):
         with suppress(RuntimeError):  # it is closed
             await websocket.close(TRY_AGAIN_LATER, "session store not available")
-    answer_unavailable(response)
-
-
-def answer_unavailable(response: Response) -> None:
-    """Turn whatever response the app has made into the 503 that FlaskSessionASGI would have given."""
-    response.headers.clear()
-    response.status_code = 503
-    response.set_data(UNAVAILABLE_TEXT)
-    for name, value in UNAVAILABLE_HEADERS:
-        response.headers[name.decode("ascii")] = value.decode("ascii")
+    answer_in(response)
 
 
 def vary_by_cookie(headers: Headers) -> None:

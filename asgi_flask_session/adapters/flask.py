@@ -17,8 +17,8 @@ from ..policy import CookieAction, needs_vary
 from ..session import Session
 from ..settings import FLASK_NAMES, Settings, SettingsFields
 from ..side import Clock, Side
-from ..sides import AnySide, side_of
-from ..unavailable import UNAVAILABLE_HEADERS, UNAVAILABLE_TEXT, log_unavailable
+from ..sides import AnySide, side_of, unshared
+from ..unavailable import answer_in, log_unavailable
 from . import missing
 
 try:
@@ -103,8 +103,7 @@ class FlaskSessionInterface(SessionInterface):
         side = side_of(self.settings_of(app), self._clock)
         if not isinstance(side, ClientSide):
             self._fields["store"] = side.store  # opened once, for whatever app and config
-        copied = [list(value) if isinstance(value, list) else value for value in config]  # which may be added to
-        self._sides[app] = copied, side
+        self._sides[app] = unshared(config), side
         return side
 
     def _is_refused(self, side: Side, session: Session) -> bool:
@@ -141,12 +140,8 @@ class FlaskSessionInterface(SessionInterface):
 
 
 def _answer_unavailable(response: Response) -> None:
-    """Turn whatever response the app has made into the 503 that an ASGI app would have given."""
+    """Let go of whatever the response would have sent, and make it the 503 that an ASGI app would have given."""
     if callable(close := getattr(response.response, "close", None)):
         close()
     response.direct_passthrough = False
-    response.headers.clear()
-    response.status_code = 503
-    response.set_data(UNAVAILABLE_TEXT)
-    for name, value in UNAVAILABLE_HEADERS:
-        response.headers[name.decode("ascii")] = value.decode("ascii")
+    answer_in(response)

@@ -2,19 +2,17 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import anyio
 import flask
 import msgspec
-import pydantic
 import pytest
 from adapters.flask_site import flask_site
 from driver import NOW, SECRET
 from frameworks.contract import BASE, BackgroundContract, Contract, WebsocketContract
 from frameworks.drive import Client, cookie_of, data_of
-from frameworks.test_litestar import HANDLERS, Handled, answer_500
+from frameworks.test_litestar import DATA, HANDLERS, ByDataclass, ByModel, ByStruct, Handled, answer_500
 from litestar import Litestar, MediaType, Request, Router, WebSocket, asgi, di, get, post, websocket
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
@@ -372,25 +370,6 @@ def test_session_is_ours():
 
     answer = client_of(handler).get("/")
     assert (answer.json, answer.session) == (True, {"a": 1, "_permanent": True})
-
-
-@dataclass
-class ByDataclass:
-    user: str
-    roles: list[str]
-
-
-class ByStruct(msgspec.Struct):
-    user: str
-    roles: list[str]
-
-
-class ByModel(pydantic.BaseModel):
-    user: str
-    roles: list[str]
-
-
-DATA = {"user": "ada", "roles": ["admin"]}
 
 
 @pytest.mark.parametrize("kind", [dict, ByDataclass, ByStruct, ByModel])
