@@ -111,16 +111,15 @@ class ClientSide(Side):
 
     def decide(self, session: Session) -> CookieAction:
         """Say what the end of the request does to the cookie; raises UnwritableSession."""
-        if self.is_settled(session):
+        changed = session.modified or (session._lent and self.changed(session))
+        if not (changed or dict.get(session, "_permanent")):
             return CookieAction.KEEP
-        permanent = bool(dict.get(session, "_permanent"))
-        changed = session.modified or self.changed(session)
         if changed and session.new:
             self._make_permanent(session)
         return cookie_action(
             empty=not dict.__len__(session),
             changed=changed,
-            refresh=permanent and not changed and self._refresh_due(session),
+            refresh=not changed and int(self.clock()) - (session._signed or 0) > self._refresh_over,
             carried=session._carried,
         )
 
@@ -137,8 +136,11 @@ class ClientSide(Side):
         now = self.clock()
         second = int(now)
         last = session._last
-        untouched = not (session.modified or session.accessed or session._lent or self._absolute_lifetime)
-        payload, text = (last[0], last[2]) if untouched and last is not None else self._spell(session)
+        touched = session.modified or session._seen or session._said or session._lent
+        if last is None or touched or self._absolute_lifetime is not None:
+            payload, text = self._spell(session)
+        else:
+            payload, text = last[0], last[2]
         value = self._signer.sign(payload, second)
         expires = floor(now + self._permanent_lifetime) if dict.get(session, "_permanent") else None
         line = self.set_cookie.set(value, expires)

@@ -13,6 +13,8 @@ from .dates import http_date, parse_http_date
 from .settings import Settings
 
 _BLANKS = b" \t"  # all that is stripped: a name behind any other white space is another name
+# As numbers, which is how bytes are searched quickly: for bytes, a number is tried first, and the error thrown away.
+_BLANK, _TAB, _QUOTE = b' \t"'
 
 # What Werkzeug's parser takes for a cookie, up to the first one of a name. Each quantifier is possessive, so that
 # no input makes it go back.
@@ -47,10 +49,15 @@ def cookie_header(headers: Headers) -> tuple[bytes | None, list[Header] | None]:
     HTTP/2 lets a client send its cookies in several fields (RFC 9113, 8.2.3). Most servers pass them on so,
     and much of what lies behind them would join the fields with a comma, or look at one only.
     """
-    cookies = [value for name, value in headers if name == b"cookie"]
-    if len(cookies) <= 1:
-        return (cookies[0] if cookies else None), None
-    joined = b"; ".join(cookies)
+    found = None
+    for name, value in headers:
+        if name == b"cookie":
+            if found is not None:
+                break
+            found = value
+    else:
+        return found, None
+    joined = b"; ".join(value for name, value in headers if name == b"cookie")
     return joined, [*(header for header in headers if header[0] != b"cookie"), (b"cookie", joined)]
 
 
@@ -70,11 +77,10 @@ def find_cookie(header: bytes, name: bytes) -> bytes | None:
     if start < 0:
         return None
     # As every browser spells it: at the start or behind a semicolon and a space, and no quotes anywhere.
-    # (A search by number is the quick one: for bytes it tries a number first, and throws the error away.)
-    if (start == 0 or header[start - 2 : start] == b"; ") and ord('"') not in header:
+    if (start == 0 or header[start - 2 : start] == b"; ") and _QUOTE not in header:
         end = header.find(b";", start)
         value = header[start + len(name) : end if end >= 0 else None]
-        if value.startswith(b"=") and ord(" ") not in value and ord("\t") not in value:
+        if value.startswith(b"=") and _BLANK not in value and _TAB not in value:
             return value[1:]
     return _find_in_any(header, name)
 
@@ -205,11 +211,10 @@ def is_deletion(line: bytes, now: float) -> bool:
 
 def add_vary(headers: list[Header]) -> None:
     """Make the response vary by cookie, in the first Vary header that is there if one is."""
-    names = [name.lower() for name, _ in headers]
-    if b"vary" not in names:
+    present = [index for index, header in enumerate(headers) if header[0].lower() == b"vary"]
+    if not present:
         headers.append((b"vary", b"Cookie"))
         return
-    present = [index for index, name in enumerate(names) if name == b"vary"]
     for index in present:
         if not {b"cookie", b"*"}.isdisjoint(item.strip(_BLANKS).lower() for item in headers[index][1].split(b",")):
             return

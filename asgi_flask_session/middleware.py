@@ -73,7 +73,7 @@ class FlaskSessionASGI:
         """Serve one connection; whatever the app or *send* raises comes out as it is."""
         value = self._cookie_value(scope) if scope["type"] in ("http", "websocket") else _ASIDE
         if value is _ASIDE:
-            await self.app(scope, receive, send if self.store is self.settings.store else self._closing_store(send))
+            await self.app(scope, receive, self._closing_store(send))
             return
         if self._server is not None:
             await self._stored(self._server, self._mark, scope, receive, send).serve(self.app, value)
@@ -95,15 +95,14 @@ class FlaskSessionASGI:
             started = True
             inside = scope.get(key, MISSING)
             if inside is not session:
-                session = current_session(self._client, session, inside)
-                if type(inside) is dict:
-                    inside = scope[key] = session  # so that what changes there from now on is noticed
-            action = self._client.decide(session)
-            if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
-                # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
-                action = CookieAction.KEEP if await refuses(self._is_revoked, session) else action
-            message = self._finish(session, message, action)
+                session, inside = self._replaced(scope, session, inside)
             written = True
+            if not self._client.owes_nothing(session):
+                action = self._client.decide(session)
+                if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
+                    # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
+                    action = CookieAction.KEEP if await refuses(self._is_revoked, session) else action
+                message = self._finish(session, message, action)
             if outside is MISSING:
                 await send(message)
                 return
@@ -126,12 +125,21 @@ class FlaskSessionASGI:
         if not started and session._unsaved:
             self._warn_if_late(session, scope, replaced=False)  # a handshake that was refused without a response
 
+    def _replaced(self, scope: Scope, session: Session, found: Any) -> tuple[Session, Any]:
+        """Return the session to write where the scope no longer holds ours but *found*, and what it holds then."""
+        session = current_session(self._client, session, found)
+        if type(found) is dict:
+            found = scope[self._scope_key] = session  # so that what changes there from now on is noticed
+        return session, found
+
     def _closing_store(self, send: Send) -> Send:
-        """Return the *send* of a lifespan that closes a store of our own when the app has shut down."""
+        """Return the *send* of a lifespan that closes a store, if it is of our own, when the app has shut down."""
         store = self.store
+        if store is None or store is self.settings.store:
+            return send
 
         async def send_and_close(message: Message) -> None:
-            if store is not None and message["type"] in _SHUT_DOWN:
+            if message["type"] in _SHUT_DOWN:
                 await store.aclose()
             await send(message)
 

@@ -11,6 +11,7 @@ from binascii import a2b_base64, b2a_base64
 from .errors import BadCookie
 
 MAX_TEXT = 1024 * 1024  # bytes, decompressed
+_SURELY_SMALL = MAX_TEXT // 1032  # bytes, compressed: the most that deflate makes of one is 1032
 MAX_NESTING = 500  # lists and objects in each other
 
 # The URL alphabet to the standard one; what is standard only becomes a character of neither.
@@ -56,6 +57,8 @@ def decode(payload: bytes) -> bytes:
 
 
 def _decompress(data: bytes) -> bytes:
+    if len(data) <= _SURELY_SMALL:
+        return zlib.decompress(data)  # in one go, which needs no window of 32 KiB
     decompressor = zlib.decompressobj()
     text = decompressor.decompress(data, MAX_TEXT)
     if not decompressor.eof:

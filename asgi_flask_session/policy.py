@@ -1,7 +1,7 @@
 """What the end of a request does to the session's cookie: Flask's rules, and the few that are ours."""
 
 from enum import Enum
-from math import floor
+from math import floor, inf
 
 from .settings import Settings
 
@@ -24,14 +24,14 @@ def cookie_action(*, empty: bool, changed: bool, refresh: bool, carried: bool) -
     return CookieAction.SET if changed or refresh else CookieAction.KEEP
 
 
-def refresh_due(settings: Settings, *, age: int) -> bool:
-    """Say whether an unchanged permanent session, whose cookie is *age* seconds old, is sent again to live on.
+def refresh_over(settings: Settings) -> float:
+    """Return the age of a cookie, in seconds, over which an unchanged permanent session is sent again to live on.
 
     Flask does so with each response, or never; with ``refresh_after`` we do once the cookie is older.
     """
     if settings.refresh_after is None:
-        return settings.refresh_each_request
-    return age > settings.refresh_after.total_seconds()
+        return -inf if settings.refresh_each_request else inf
+    return settings.refresh_after.total_seconds()
 
 
 def accepted_ages(settings: Settings) -> range:

@@ -31,7 +31,7 @@ from .lazy import fill, is_unloaded, unloaded
 from .logs import logger, warn_once
 from .merge import merge
 from .payload import MAX_NESTING, MAX_TEXT, nested_too_deep
-from .policy import CookieAction, cookie_action, refresh_due
+from .policy import CookieAction, cookie_action
 from .records import Format, Records
 from .revocation import refuses
 from .session import Session, plain
@@ -222,7 +222,7 @@ class ServerSide(Side):
         """Say whether the session, if it did not change, gets a new lifetime in the store and in the browser."""
         if session.sid is None or session._sent or session._owed is not None or not dict.get(session, _PERMANENT):
             return False
-        return refresh_due(self.settings, age=int(self.clock()) - self._renewed.get(session.sid, 0))
+        return int(self.clock()) - self._renewed.get(session.sid, 0) > self._refresh_over
 
     async def _write_change(self, session: Session) -> CookieAction:
         """Write what the session is now; what a task of the same request changes meanwhile is for the next save."""

@@ -280,7 +280,7 @@ class TaggedJSONSerializer:
 
 
 def find_unwritable(dumps: Callable[[Any], object], value: Any, path: str = "session") -> str:
-    """Return the path of what makes *dumps* refuse *value*, and its type: ``session['a'][0], a set``.
+    """Return the path of what makes *dumps* refuse *value*, and its type: ``session['a'][0], a value of type set``.
 
     The path is that of the innermost value that is refused by itself.
     """

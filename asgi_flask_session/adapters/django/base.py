@@ -1,5 +1,6 @@
 """Django's session methods, of both kinds, over a session of ours. Source: Django's ``SessionBase``."""
 
+from abc import abstractmethod
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,11 +23,13 @@ class FlaskSessionBase(SessionBase):
         self._opened: Session | None = None
         super().__init__(session_key)
 
+    @abstractmethod
     def _open(self) -> Session:
-        raise NotImplementedError
+        """Open the session."""
 
+    @abstractmethod
     async def _aopen(self) -> Session:
-        raise NotImplementedError
+        """Open the session where it may be waited for."""
 
     @property
     def flask_session(self) -> Session:

@@ -4,11 +4,12 @@ A session is kept in Flask's signed cookie, whose value is the session's key. Dj
 asks the engine what to do, and spells the Set-Cookie.
 """
 
+from math import inf
 from typing import Any
 
 from ...background import refuses_now
 from ...cookies import set_cookie_value
-from ...policy import CookieAction, refresh_due
+from ...policy import CookieAction, refresh_over
 from ...revocation import refuses
 from ...session import Session, plain
 from .base import FlaskSessionBase
@@ -112,4 +113,4 @@ def _may_refresh() -> bool:
     settings = flask_settings()
     if settings.store is not None or settings.exclude is not None:
         return False
-    return settings.absolute_lifetime is not None or refresh_due(settings, age=2**31)
+    return settings.absolute_lifetime is not None or refresh_over(settings) < inf

@@ -1,0 +1,196 @@
+"""What does reading the session add to a request that comes through a server, beside Starlette's own session?
+
+A server answers one request after the other on one connection, and tells the processor time that it took itself.
+What the same app takes with a plain dict in place of a session is subtracted.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from _sessions import SECRET, SMALL
+from _timing import print_table
+from middleware import CASES, App, app_that, cookie_written_by, read, request_headers
+
+from asgi_flask_session import FlaskSessionASGI
+
+TARGET = 0.6
+CASE = next(case for case in CASES if case.name == "read")
+SERVERS = {
+    "uvicorn": [
+        "uvicorn",
+        "--factory",
+        "--no-access-log",
+        "--log-level=warning",
+        "--timeout-keep-alive=600",
+        "--port={port}",
+    ],
+    "granian": ["granian", "--factory", "--no-access-log", "--log-level=warning", "--port={port}", "--interface=asgi"],
+}
+SUBJECTS = ["bare", "starlette", "ours"]
+
+
+# What is served
+
+
+def ours(app: App) -> App:
+    return FlaskSessionASGI(app, SECRET)
+
+
+def starlette(app: App) -> App:
+    from starlette.middleware.sessions import SessionMiddleware
+
+    return SessionMiddleware(app, SECRET)
+
+
+def bare(app: App) -> App:
+    async def with_dict(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"] = dict(SMALL)
+        await app(scope, receive, send)
+
+    return with_dict
+
+
+def served() -> App:
+    """Return the app that the server is told of by the environment, and at /cpu the seconds that it has taken."""
+    app = {"ours": ours, "starlette": starlette, "bare": bare}[os.environ["SUBJECT"]](app_that(read))
+
+    async def or_cpu(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"] != "/cpu":
+            await app(scope, receive, send)
+            return
+        body = str(time.process_time_ns()).encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return or_cpu
+
+
+# How it is asked
+
+
+class Client:
+    """One connection that is kept open."""
+
+    def __init__(self, port: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        self._page, self._cpu = (b"GET %b HTTP/1.1\r\n%b\r\n" % (path, lines) for path in (b"/", b"/cpu"))
+
+    def processor_time(self, requests: int) -> float:
+        """Return the nanoseconds of the server's processor time that a request takes."""
+        before = int(self._ask(self._cpu))
+        for _ in range(requests):
+            self._ask(self._page)
+        return (int(self._ask(self._cpu)) - before) / requests
+
+    def _ask(self, request: bytes) -> bytes:
+        self._socket.sendall(request)
+        heard = b""
+        while True:
+            more = self._socket.recv(65536)
+            if not more:
+                raise ConnectionError("the server hung up")
+            heard += more
+            head, ended, body = heard.partition(b"\r\n\r\n")
+            if ended and (body.endswith(b"0\r\n\r\n") or len(body) == _length(head)):
+                return body
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return -1
+
+
+@contextmanager
+def server(name: str, subject: str) -> Iterator[Client]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    command = [sys.executable, "-m", *(part.format(port=port) for part in SERVERS[name]), "servers:served"]
+    here = Path(__file__).parent
+    process = subprocess.Popen(command, cwd=here, env={**os.environ, "SUBJECT": subject}, stderr=subprocess.DEVNULL)
+    wrap = {"ours": ours, "starlette": starlette}.get(subject, ours)
+    try:
+        yield _client(port, request_headers(CASE, lambda data: cookie_written_by(wrap, data)), process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _client(port: int, headers: list[tuple[bytes, bytes]], process: subprocess.Popen[bytes]) -> Client:
+    until = time.monotonic() + 30
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            return Client(port, headers)
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise SystemExit(f"the server did not start: {' '.join(map(str, process.args))}")  # type: ignore[arg-type]  # a list
+
+
+# The run, and what it prints
+
+
+def measure(name: str, runs: int, requests: int) -> dict[str, Any]:
+    """Return the median microseconds of each subject, and the median share of the runs."""
+    with ExitStack() as stack:
+        clients = {subject: stack.enter_context(server(name, subject)) for subject in SUBJECTS}
+        for client in clients.values():
+            client.processor_time(requests // 4)
+        times = [
+            {subject: client.processor_time(requests) / 1000 for subject, client in clients.items()}
+            for _ in range(runs)
+        ]
+    shares = [(run["ours"] - run["bare"]) / (run["starlette"] - run["bare"]) for run in times]
+    return {**{subject: median(run[subject] for run in times) for subject in SUBJECTS}, "share": median(shares)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=20_000, help="in a run")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    options = parser.parse_args()
+
+    found = {name: measure(name, options.runs, options.requests) for name in SERVERS if importlib.util.find_spec(name)}
+    if options.json:
+        print(json.dumps({"python": platform.python_version(), "runs": options.runs, "servers": found}, indent=2))
+        return
+    for name in SERVERS.keys() - found.keys():
+        print(f"{name} is left out: it is not installed")
+    print("Microseconds of the server's processor time for a request, and what ours adds as a share of Starlette's\n")
+    print_table(
+        ["server", *SUBJECTS, "share", "target", ""],
+        [
+            [
+                name,
+                *(f"{times[subject]:.1f}" for subject in SUBJECTS),
+                f"{times['share']:.2f}",
+                f"{TARGET:.2f}",
+                "met" if times["share"] <= TARGET else "NOT MET",
+            ]
+            for name, times in found.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
