@@ -73,6 +73,7 @@ class Page:
 def main():
     warnings.simplefilter("error", SessionWarning)
     warnings.filterwarnings("ignore", "Using `httpx` with")  # Starlette's own matter
+    warnings.filterwarnings("ignore", "starlette-flask is archived")  # which is why one comes from there
     logs = []
     handler = logging.Handler()
     handler.emit = lambda record: logs.append(record.getMessage())

@@ -48,6 +48,7 @@ def test_blocks_of_a_page_do_what_it_says(page, at_home, tmp_path):
 EXCERPTS = {
     "docs/django.md": "tests/docs/test_django.py",
     "docs/frameworks.md": "tests/frameworks/test_sanic.py",
+    "docs/migrations/django.md": "tests/docs/test_from_django.py",
     "docs/move.md": "tests/docs/test_move.py",
     "docs/quart.md": "tests/docs/test_datastore.py",
 }
@@ -57,6 +58,7 @@ def excerpts(page):
     return re.findall(r"```py\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
 
 
+@pytest.mark.filterwarnings("ignore:starlette-flask is archived:FutureWarning")
 @pytest.mark.parametrize("page", [page for page in PAGES if excerpts(page)], ids=name)
 def test_excerpts_of_a_page_are_in_what_runs(page):
     if all(re.fullmatch(r"(?:from|import) .*", line) for code in excerpts(page) for line in code.splitlines()):
