@@ -56,9 +56,10 @@ class FlaskSide(Side):
         self.act(flask.session)
         return flask.Response(headers=self.headers)
 
-    def request(self, cookie=None, act=nothing, *, name="session", now=NOW, headers=()):
+    def request(self, cookie=None, act=nothing, *, name=None, now=NOW, headers=()):
         self.act, self.headers = act, headers
         with clock_at(now):
+            name = name or self.app.config["SESSION_COOKIE_NAME"]
             sent = {} if cookie is None else {"Cookie": f"{name}={cookie}"}
             response = self.client.get("/", headers=sent)
         assert response.status_code == 200

@@ -1,45 +1,22 @@
 """Stock Quart as the oracle: each side reads what the other wrote. Quart does not sort the keys of what it writes."""
 
-import asyncio
 import itertools
 
 import pytest
-from driver import NOW, SECRET, Exchange, nothing
+from driver import NOW
 from hypothesis import given
+from hypothesis import strategies as st
 
 from asgi_flask_session import Settings
 
-from .flask_side import OurSide, Side, clock_at, value_of
-from .sessions import exactly, examples, sessions
-
-quart = pytest.importorskip("quart")
-
-
-class QuartSide(Side):
-    """A Quart app of one view, which does with the session what it is asked to."""
-
-    def __init__(self, **config):
-        self.app = quart.Quart(__name__)
-        self.app.config |= {"SECRET_KEY": SECRET, "MAX_COOKIE_SIZE": 0, "TESTING": True, **config}
-        self.app.add_url_rule("/", view_func=self.view)
-
-    async def view(self):
-        self.act(quart.session)
-        return ""
-
-    def request(self, cookie=None, act=nothing, *, name="session", now=NOW):
-        self.act = act
-        sent = {} if cookie is None else {"Cookie": f"{name}={cookie}"}
-        with clock_at(now, quart.sessions):
-            response = RUNNER.run(self.app.test_client(use_cookies=False).get("/", headers=sent))
-        assert response.status_code == 200
-        return Exchange([{"status": 200, "headers": [(k.encode(), v.encode()) for k, v in response.headers]}])
+from .flask_side import OurSide, value_of
+from .quart_side import QuartSide, running
+from .sessions import LEAVES, as_read, at_depth, exactly, examples, in_order, sessions
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _runner():
-    global RUNNER
-    with asyncio.Runner() as RUNNER:
+def _loop():
+    with running():
         yield
 
 
@@ -62,6 +39,17 @@ def test_session_written_here_reads_alike_in_quart(data):
     assert exactly(THEIRS.read(cookie)) == exactly(OURS.read(cookie))
 
 
+@pytest.mark.parametrize("kind", LEAVES)
+@examples(20, derandomize=True)
+@given(data=st.data())
+def test_value_of_each_type_comes_back_from_any_depth(kind, data):
+    """R6, R7: what either side writes, both read as what was put in."""
+    session = data.draw(at_depth(LEAVES[kind]))
+    for writer, expected in ((THEIRS, as_read(session)), (OURS, in_order(as_read(session)))):
+        cookie = value_of(writer.write(session))
+        assert [exactly(side.read(cookie)) for side in (THEIRS, OURS)] == [exactly(expected)] * 2
+
+
 @examples(50)
 @given(sessions)
 def test_read_does_not_rewrite_what_quart_spelled(data):
@@ -82,7 +70,7 @@ def test_lines_are_those_of_quart_but_for_the_value(secure):
             line = theirs.write(data)
             assert ours.write(data) == line
         cookie = value_of(line)
-        deleted = theirs.request(cookie, lambda session: session.clear(), name="id").set_cookie
+        deleted = theirs.request(cookie, lambda session: session.clear()).set_cookie
         assert ours.request(cookie, lambda session: session.clear()).set_cookie == deleted
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import Signer
 from peers.flask_side import clock_at
-from peers.sessions import examples
+from peers.sessions import at_depth, exactly, examples
 
 from asgi_flask_session import FlaskSessionASGI, Settings
 from asgi_flask_session.stores.redis import RedisStore
@@ -398,7 +398,8 @@ def test_value_that_was_changed_there_does_not_keep_ours_from_writing(pair):
 
 texts = st.text(max_size=8)
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | texts
-only_msgpack = st.binary(max_size=8) | st.floats() | st.datetimes(timezones=st.just(UTC))
+moments = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(fold=0))
+only_msgpack = st.binary(max_size=8) | st.floats() | moments
 
 
 def sessions(leaves):
@@ -427,6 +428,33 @@ def test_json_of_either_side_is_the_same(both_in_json, data):
     there, here = map(value_of, write_to_both(both, data))
     assert both.record(here) == both.record(there)
     assert repr(read(both.ours, there)) == repr(read(both.theirs, here))
+
+
+DEEP = {
+    "msgpack": at_depth(
+        scalars | only_msgpack, keys=texts | st.integers(-(2**63), 2**64 - 1), beside=scalars | only_msgpack
+    ),
+    "json": at_depth(scalars, keys=texts, beside=scalars),
+}
+
+
+def as_kept(value):
+    """Return what comes back of a value: a tuple as a list."""
+    if isinstance(value, dict):
+        return {key: as_kept(item) for key, item in value.items()}
+    return [*map(as_kept, value)] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize("form", DEEP)
+@examples(40, derandomize=True)
+@given(data=st.data())
+def test_value_comes_back_from_any_depth(both, both_in_json, form, data):
+    """S2: whoever writes the record, it is the same one, and both read from it what was put in."""
+    pair, session = both if form == "msgpack" else both_in_json, data.draw(DEEP[form])
+    cookies = [value_of(line) for line in write_to_both(pair, session)]
+    assert pair.record(cookies[0]) == pair.record(cookies[1])
+    found = [exactly(read(side, cookie)) for side in (pair.theirs, pair.ours) for cookie in cookies]
+    assert found == [exactly(as_kept(session))] * 4
 
 
 # Flashes

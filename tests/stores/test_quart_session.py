@@ -11,7 +11,7 @@ from hypothesis import given
 from itsdangerous import Signer
 from markupsafe import Markup
 from peers.flask_side import clock_at
-from peers.sessions import exactly, examples, sessions
+from peers.sessions import any_leaf, as_read, at_depth, exactly, examples, in_order, sessions
 
 from asgi_flask_session import FlaskSessionASGI, Settings
 from asgi_flask_session.stores.redis import RedisStore
@@ -289,6 +289,15 @@ def test_session_of_either_side_is_the_same(both, data):
     for cookie in (here, there):
         mine, its = read(both.ours, cookie), read(both.theirs, cookie)
         assert exactly(mine) == exactly(its)
+
+
+@examples(60, derandomize=True)
+@given(data=at_depth(any_leaf))
+def test_value_comes_back_from_any_depth(both, data):
+    """R6: whoever writes the record, both read from it what was put in."""
+    for writer, expected in ((both.theirs, as_read(data)), (both.ours, in_order(as_read(data)))):
+        cookie = write(writer, data)
+        assert [exactly(read(side, cookie)) for side in (both.theirs, both.ours)] == [exactly(expected)] * 2
 
 
 def test_record_that_quart_session_cannot_read_is_no_session_here_either(pair, caplog):
