@@ -3,11 +3,10 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from inspect import isawaitable
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from .revocation import unseen
+from .revocation import Unseen
 from .session import Session
 
 T = TypeVar("T")
@@ -50,9 +49,9 @@ def refuses_now(is_revoked: Callable[..., Any], session: Session) -> bool:
 
     The application is asked in this thread, where its context is; only what has to be awaited goes to the loop.
     """
-    with unseen(session):
+    with Unseen(session):
         answer = is_revoked(session, session.signed_at)
-        if isawaitable(answer):
+        if isinstance(answer, Awaitable):
             answer = background_loop.run(_awaited(answer))
     return bool(answer)
 

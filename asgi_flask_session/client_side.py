@@ -9,7 +9,7 @@ from .errors import BadCookie, CookieTooLarge, UnwritableSession
 from .logs import logger
 from .merge import merge
 from .payload import MAX_NESTING, MAX_TEXT, decode, encode, nested_too_deep
-from .policy import CookieAction, accepted_ages, cookie_action
+from .policy import CookieAction, accepted_ages, action_of_change
 from .session import Session, plain
 from .settings import Settings
 from .side import Clock, Side
@@ -37,6 +37,7 @@ class ClientSide(Side):
         self._serializer = settings.serializer
         self._reads_text = isinstance(settings.serializer.dumps({}), str)
         self._accepted_ages = accepted_ages(settings)
+        self._remember = settings.remember
         # A line over this is looked at closely; a shorter one holds no value that is too large.
         self._max_size = min(settings.max_cookie_size or MAX_VALUE, MAX_VALUE)
         self._remembered: dict[bytes, tuple[bytes, int, bytes]] = {}
@@ -51,30 +52,31 @@ class ClientSide(Side):
         refused: bytes | None = None
         if value:
             try:
-                last = self._verify(value)
-                data = self._loads(last[2])
+                _, signed, text = last = self._verify(value)
+                data = self._loads(text)
             except BadCookie as error:
-                logger.debug("the session cookie is refused: %s", error)
+                logger().debug("the session cookie is refused: %s", error)
             else:
-                if (age := int(self.clock()) - last[1]) in self._accepted_ages:
+                age = int(self.clock()) - signed
+                if age in self._accepted_ages:
                     session = self._session_class(data)
                     session.new = False
                     session._carried = True
                     session._last = last
-                    session._signed = last[1]
+                    session._signed = signed
                     if self._absolute_lifetime is not None:
                         began = self._take_beginning(session)
-                        session._began = last[1] if began is None else began
+                        session._began = signed if began is None else began
                         if self._is_over(session._began):
-                            logger.debug("the session cookie is refused: it began absolute_lifetime ago, or longer")
+                            logger().debug("the session cookie is refused: it began absolute_lifetime ago, or longer")
                             return self.revoked(session)
                     return session
-                logger.debug(
+                logger().debug(
                     "the session cookie is refused: it is %s s old, of the %s s of permanent_lifetime",
                     age,
                     int(self._permanent_lifetime),
                 )
-                refused = last[2]
+                refused = text
         session = self._migrated(scope) if self.settings.migrate_from else self._session_class()
         if value is not None:
             session._carried = True
@@ -83,17 +85,17 @@ class ClientSide(Side):
 
     def _verify(self, value: bytes) -> tuple[bytes, int, bytes]:
         """Return payload, timestamp and text of a cookie value that our keys signed; raises BadCookie."""
-        if self._remembered and (remembered := self._remembered.get(value)) is not None:
+        if self._remember and (remembered := self._remembered.get(value)) is not None:
             return remembered
         if len(value) > MAX_VALUE:
             raise BadCookie(f"it is longer than {MAX_VALUE} bytes")
         payload, signed = self._signer.unsign(value)
         text = decode(payload)
-        verified = payload, signed, text
-        if self.settings.remember and len(text) <= MAX_VALUE:
-            if len(self._remembered) >= self.settings.remember:
-                self._remembered.clear()
-            self._remembered[value] = verified
+        if not self._remember or len(text) > MAX_VALUE:
+            return payload, signed, text
+        if len(self._remembered) >= self._remember:
+            self._remembered.clear()
+        self._remembered[value] = verified = payload, signed, text
         return verified
 
     def _loads(self, text: bytes) -> dict[str, Any]:
@@ -111,17 +113,12 @@ class ClientSide(Side):
 
     def decide(self, session: Session) -> CookieAction:
         """Say what the end of the request does to the cookie; raises UnwritableSession."""
-        changed = session.modified or (session._lent and self.changed(session))
-        if not (changed or dict.get(session, "_permanent")):
-            return CookieAction.KEEP
-        if changed and session.new:
+        if session.modified or (session._lent and self.changed(session)):
             self._make_permanent(session)
-        return cookie_action(
-            empty=not dict.__len__(session),
-            changed=changed,
-            refresh=not changed and int(self.clock()) - (session._signed or 0) > self._refresh_over,
-            carried=session._carried,
-        )
+            return action_of_change(empty=not dict.__len__(session), carried=session._carried)
+        if dict.get(session, "_permanent") and int(self.clock()) - (session._signed or 0) > self._refresh_over:
+            return CookieAction.SET
+        return CookieAction.KEEP
 
     def only_refreshes(self, session: Session) -> bool:
         return not self.changed(session) and self.decide(session) is CookieAction.SET
@@ -212,7 +209,7 @@ class ClientSide(Side):
         )
         if self.settings.on_large_cookie == "raise":
             raise CookieTooLarge(message, size=len(line), limit=limit)
-        logger.warning(message)
+        logger().warning(message)
 
     def came(self, session: Session) -> bytes | None:
         return None if session._last is None else session._last[2]

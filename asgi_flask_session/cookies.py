@@ -49,15 +49,10 @@ def cookie_header(headers: Headers) -> tuple[bytes | None, list[Header] | None]:
     HTTP/2 lets a client send its cookies in several fields (RFC 9113, 8.2.3). Most servers pass them on so,
     and much of what lies behind them would join the fields with a comma, or look at one only.
     """
-    found = None
-    for name, value in headers:
-        if name == b"cookie":
-            if found is not None:
-                break
-            found = value
-    else:
-        return found, None
-    joined = b"; ".join(value for name, value in headers if name == b"cookie")
+    cookies = [value for name, value in headers if name == b"cookie"]
+    if len(cookies) <= 1:
+        return (cookies[0] if cookies else None), None
+    joined = b"; ".join(cookies)
     return joined, [*(header for header in headers if header[0] != b"cookie"), (b"cookie", joined)]
 
 
@@ -127,13 +122,13 @@ class SetCookie:
             if wanted
         ).encode("ascii")
         self._start, self._end = self.name + b"=", self._domain + self._rest
-        self._expires = (-1, b"")
+        self._until = (-1, b"")
 
     def set(self, value: bytes, expires: int | None) -> bytes:
         """Spell the line that sets *value*, until *expires* (seconds since the epoch) or the browser closes."""
         if expires is None:
             return self._start + value + self._end
-        return self._start + value + self._domain + self._expires_attribute(expires) + self._rest
+        return self._start + value + self._end_until(expires)
 
     def delete(self) -> bytes:
         """Spell the line that takes the cookie away, with the attributes that it was set with."""
@@ -141,8 +136,6 @@ class SetCookie:
 
     def among(self, headers: list[Header]) -> list[Header]:
         """Return the headers that set or delete this very cookie: of this name, domain and path (RFC 6265, 5.3)."""
-        if not headers:
-            return headers
         return [header for header in headers if header[0].lower() == b"set-cookie" and self._is_set_by(header[1])]
 
     def _is_set_by(self, line: bytes) -> bool:
@@ -153,14 +146,14 @@ class SetCookie:
         domain = attributes.get(b"domain", b"").lstrip(b".").lower()
         return domain == self._host and attributes.get(b"path", self._path) == self._path
 
-    def _expires_attribute(self, expires: int) -> bytes:
+    def _end_until(self, expires: int) -> bytes:
         # The responses of one second share a date, and a date is a third of what a line costs.
-        second, attribute = self._expires
+        second, end = self._until
         if second != expires:
             date = http_date(datetime.fromtimestamp(expires, UTC))
-            attribute = f"; Expires={date}".encode("ascii")
-            self._expires = (expires, attribute)
-        return attribute
+            end = b"%b; Expires=%b%b" % (self._domain, date.encode("ascii"), self._rest)
+            self._until = (expires, end)
+        return end
 
 
 def _domain(domain: str) -> str:
@@ -211,10 +204,10 @@ def is_deletion(line: bytes, now: float) -> bool:
 
 def add_vary(headers: list[Header]) -> None:
     """Make the response vary by cookie, in the first Vary header that is there if one is."""
-    present = [index for index, header in enumerate(headers) if header[0].lower() == b"vary"]
-    if not present:
+    if b"vary" not in [name.lower() for name, _ in headers]:
         headers.append((b"vary", b"Cookie"))
         return
+    present = [index for index, header in enumerate(headers) if header[0].lower() == b"vary"]
     for index in present:
         if not {b"cookie", b"*"}.isdisjoint(item.strip(_BLANKS).lower() for item in headers[index][1].split(b",")):
             return

@@ -2,19 +2,29 @@
 
 import re
 from datetime import UTC, date, datetime
+from functools import cache
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_NUMBER = {name: number for number, name in enumerate(_MONTHS, 1)}
 
-# Years below 100 are left to the general parser, which reads them as RFC 2822's two-digit years.
-_IMF_FIXDATE = re.compile(
-    r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ((?!00)[0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
-)
-_ISO = re.compile(  # as datetime.isoformat(timespec="microseconds") spells
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}"
-    r"([+-][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{6})?)?)?"
-)
+# Few sessions hold a date, and to compile the patterns takes longer than to load the rest of this module.
+
+
+@cache
+def _imf_fixdate() -> re.Pattern[str]:
+    # Years below 100 are left to the general parser, which reads them as RFC 2822's two-digit years.
+    return re.compile(
+        r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ((?!00)[0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
+    )
+
+
+@cache
+def _iso() -> re.Pattern[str]:
+    return re.compile(  # as datetime.isoformat(timespec="microseconds") spells
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}"
+        r"([+-][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{6})?)?)?"
+    )
 
 
 def http_date(moment: date) -> str:
@@ -34,7 +44,7 @@ def http_date(moment: date) -> str:
 
 def parse_http_date(text: str) -> datetime | None:
     """Read *text* as an aware datetime, or None where it is no date."""
-    if match := _IMF_FIXDATE.fullmatch(text):
+    if match := _imf_fixdate().fullmatch(text):
         day, month, year, hour, minute, second = match.groups()
         try:
             return datetime(
@@ -49,7 +59,7 @@ def parse_http_date(text: str) -> datetime | None:
 def parse_iso_date(text: str) -> datetime | None:
     """Read *text* as Quart up to 0.18 spells a datetime, which may be naive, or return None."""
     try:
-        return datetime.fromisoformat(text) if _ISO.fullmatch(text) else None
+        return datetime.fromisoformat(text) if _iso().fullmatch(text) else None
     except ValueError:
         return None
 

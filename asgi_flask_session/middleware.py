@@ -65,6 +65,9 @@ class FlaskSessionASGI:
         self._cookie_name = settings.cookie_name.encode("ascii")
         self._scope_key = settings.scope_key
         self._is_revoked = settings.is_revoked
+        self._migrates = bool(settings.migrate_from)
+        self._session_class = settings.session_class
+        self._has_told = False
         self._is_excluded = _excluder(settings.exclude)
         # Under this key the scope says that our cookie has its writer already.
         self._mark = f"asgi_flask_session.{settings.cookie_name}"
@@ -78,7 +81,7 @@ class FlaskSessionASGI:
         if self._server is not None:
             await self._stored(self._server, self._mark, scope, receive, send).serve(self.app, value)
             return
-        session = self._client.open(value, scope)
+        session = self._client.open(value, scope) if value is not None or self._migrates else self._session_class()
         if self._is_revoked is not None and not session.new and await refuses(self._is_revoked, session):
             session = self._client.revoked(session)
 
@@ -96,13 +99,13 @@ class FlaskSessionASGI:
             inside = scope.get(key, MISSING)
             if inside is not session:
                 session, inside = self._replaced(scope, session, inside)
-            written = True
             if not self._client.owes_nothing(session):
                 action = self._client.decide(session)
                 if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
                     # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
                     action = CookieAction.KEEP if await refuses(self._is_revoked, session) else action
                 message = self._finish(session, message, action)
+            written = True
             if outside is MISSING:
                 await send(message)
                 return
@@ -160,9 +163,13 @@ class FlaskSessionASGI:
         headers = scope.get("headers", ())
         if type(headers) is not list and not isinstance(headers, tuple):
             headers = scope["headers"] = list(headers)  # an iterator can be read but once
-        cookies, joined_headers = cookie_header(headers)
-        if joined_headers is not None:
-            scope["headers"] = joined_headers
+        cookies = None
+        for name, field in headers:  # without a list, since most requests have one such field at most
+            if name == b"cookie":
+                if cookies is not None:
+                    cookies, scope["headers"] = cookie_header(headers)
+                    break
+                cookies = field
         if self._mark in scope:
             # Wrapped twice with one cookie: the outer one writes it, and its session is ours as well.
             scope.setdefault(self._scope_key, scope[self._mark])
@@ -172,22 +179,23 @@ class FlaskSessionASGI:
         if cookies is None:
             return None
         value = find_cookie(cookies, self._cookie_name)
-        if value is None:
-            logger.debug("cookies came, and none is called %r", self.settings.cookie_name)
+        if value is None and not self._has_told:
+            self._has_told = True
+            logger().debug("cookies came, and none is called %r", self.settings.cookie_name)
         return value
 
     def _finish(self, session: Session, message: Message, action: CookieAction) -> Message:
         """Return the message with the headers that the session owes; raises UnwritableSession."""
         session._unsaved = False  # what changes from here on comes too late
-        vary = needs_vary(self.settings, session.accessed, action)
-        if not vary and action is CookieAction.KEEP and not session._lines:
+        # One with lines of others was looked at.
+        if action is CookieAction.KEEP and not needs_vary(self.settings, session.accessed, action):
             return message
         headers: list[Header] = list(message.get("headers") or ())
-        headers += [(b"set-cookie", line) for line in session._lines]
+        if session._lines:
+            headers += [(b"set-cookie", line) for line in session._lines]
         if action is not CookieAction.KEEP:
             self._put_cookie(headers, session, action)
-        if vary:
-            add_vary(headers)
+        add_vary(headers)
         return {**message, "headers": headers}
 
     def _put_cookie(self, headers: list[Header], session: Session, action: CookieAction) -> None:
@@ -202,7 +210,7 @@ class FlaskSessionASGI:
         value = set_cookie_value(last)
         line = self._client.merge(session, value, deleted=not value or is_deletion(last, self._client.clock()))
         if line is None:
-            logger.warning(
+            logger().warning(
                 "the app inside sets a cookie %r that is not signed with our keys, and the session changed too: the"
                 " change is dropped. Give both the same secret and salt, or one of them another cookie name",
                 self.settings.cookie_name,

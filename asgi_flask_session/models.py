@@ -1,6 +1,5 @@
 """Objects with fields (dataclass, msgspec, attrs, pydantic) as plain data, none of their libraries imported."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +8,10 @@ def fields_of(value: Any) -> dict[str, Any] | None:
     """Return the fields of a dataclass, struct or model by name, nested ones too; None for anything else."""
     if isinstance(value, type):
         return None
-    if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value)]
+    if hasattr(type(value), "__dataclass_fields__"):
+        from dataclasses import fields  # whoever made a dataclass has loaded it already
+
+        names = [field.name for field in fields(value)]
     elif hasattr(value, "__struct_fields__"):  # msgspec.Struct
         names = list(value.__struct_fields__)
     elif hasattr(value, "__attrs_attrs__"):

@@ -14,14 +14,14 @@ class CookieAction(Enum):
     DELETE = "delete"
 
 
-def cookie_action(*, empty: bool, changed: bool, refresh: bool, carried: bool) -> CookieAction:
-    """Say what the end of a request does to the cookie, as Flask would.
+def action_of_change(*, empty: bool, carried: bool) -> CookieAction:
+    """Say what a change of the session does to the cookie, as Flask would.
 
     *carried* says that the request had the cookie. Flask also deletes one that never came; we do not.
     """
-    if empty:
-        return CookieAction.DELETE if changed and carried else CookieAction.KEEP
-    return CookieAction.SET if changed or refresh else CookieAction.KEEP
+    if not empty:
+        return CookieAction.SET
+    return CookieAction.DELETE if carried else CookieAction.KEEP
 
 
 def refresh_over(settings: Settings) -> float:

@@ -31,7 +31,7 @@ from .lazy import fill, is_unloaded, unloaded
 from .logs import logger, warn_once
 from .merge import merge
 from .payload import MAX_NESTING, MAX_TEXT, nested_too_deep
-from .policy import CookieAction, cookie_action
+from .policy import CookieAction, action_of_change
 from .records import Format, Records
 from .revocation import refuses
 from .session import Session, plain
@@ -111,7 +111,7 @@ class ServerSide(Side):
         if value and (session._address is not None or not settings.protection):
             session.sid = self.ids.read(value)
             if session.sid is None:
-                logger.debug("the session cookie is refused: it is no id, or none that a key of ours signed")
+                logger().debug("the session cookie is refused: it is no id, or none that a key of ours signed")
         if settings.lazy:
             session._scope = scope
             return session
@@ -139,7 +139,7 @@ class ServerSide(Side):
         record = await self._get(session.sid) if session.sid is not None else None
         data = await self._opened(record, session) if record is not None else None
         if data is None and session.sid is not None:
-            logger.debug(
+            logger().debug(
                 "the session cookie is refused: the store has no session under its id. It has ended, or the store or"
                 " the key_prefix is another one"
             )
@@ -167,7 +167,7 @@ class ServerSide(Side):
         if self.settings.protection:
             address = data.pop(_ADDRESS, address)  # kept as it is spelled: its writer may compare the text
             if normal_address(address) != session._address:
-                logger.debug("the session cookie is refused: the session belongs to another address (protection)")
+                logger().debug("the session cookie is refused: the session belongs to another address (protection)")
                 if self._ends_foreign:
                     await self._end(session)
                 return None  # the record stays otherwise: to delete it would let a thief log its owner out
@@ -371,7 +371,7 @@ class ServerSide(Side):
         try:
             is_there = await self._call(self.store.touch(self._prefix + sid, self._ttl))
         except StoreUnavailable as error:  # the session was read, and lives on for as long as before
-            logger.warning("the lifetime of a session could not be renewed: %s", error)
+            logger().warning("the lifetime of a session could not be renewed: %s", error)
             return CookieAction.KEEP
         if not is_there:
             session._gone = True  # a logout was faster, and nothing of this request is lost by it
@@ -534,4 +534,4 @@ _OPENING = Lock()
 
 
 def _ended(session: Session) -> CookieAction:
-    return cookie_action(empty=True, changed=True, refresh=False, carried=session._carried)
+    return action_of_change(empty=True, carried=session._carried)

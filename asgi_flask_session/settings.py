@@ -4,9 +4,20 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any, Literal, Protocol, Self, TypeAlias, TypedDict, Unpack, cast
+from typing import (
+    Any,
+    Literal,
+    NoReturn,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    dataclass_transform,
+)
 
 from .asgi import Store
 from .checks import SWITCHES, checked
@@ -83,9 +94,16 @@ class SettingsFields(FieldsButStore, total=False):
 
 
 _FLASKS_SERIALIZER = TaggedJSONSerializer()
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True, init=False)
+@dataclass_transform(frozen_default=True)
+def _frozen(cls: type[_T]) -> type[_T]:
+    """Have type checkers see a frozen dataclass; to make it one would take longer than all else that we import."""
+    return cls
+
+
+@_frozen
 class Settings:
     """How a session is kept, signed and sent; the defaults are Flask's.
 
@@ -94,9 +112,9 @@ class Settings:
     """
 
     #: SECRET_KEY: given as str, bytes, or a secret wrapper of Starlette or pydantic.
-    secret: str | bytes = field(repr=False)
+    secret: str | bytes
     #: SECRET_KEY_FALLBACKS: former keys, which still verify.
-    secret_fallbacks: tuple[str | bytes, ...] = field(default=(), repr=False)
+    secret_fallbacks: tuple[str | bytes, ...] = ()
     #: SESSION_COOKIE_NAME: apps with one secret and one cookie name share a session.
     cookie_name: str = "session"
     #: SESSION_COOKIE_DOMAIN: the cookie goes to this host and those below it; without one, to the host that set it.
@@ -120,7 +138,7 @@ class Settings:
     #: What becomes of a longer one: it goes out with a warning, or CookieTooLarge is raised.
     on_large_cookie: Literal["warn", "raise"] = "warn"
     #: Attributes of Flask's SecureCookieSessionInterface.
-    salt: str | bytes = field(default="cookie-session", repr=False)
+    salt: str | bytes = "cookie-session"
     key_derivation: Literal["hmac", "concat", "django-concat", "none"] = "hmac"
     digest_method: Callable[..., Any] = sha1
     serializer: Serializer = _FLASKS_SERIALIZER
@@ -152,7 +170,7 @@ class Settings:
     permanent: bool = False
     #: Where sessions are kept, if not in their cookie: a store of asgi_flask_session.stores, one of your own, or a
     #: URL such as "redis://localhost". The fields from here on count only with a store.
-    store: Store | str | None = field(default=None, repr=False)
+    store: Store | str | None = None
     #: Ask the store only at ``await session.load()``.
     lazy: bool = False
     #: What a request gets that the store cannot serve: a 503, or StoreUnavailable raised to the server.
@@ -173,12 +191,29 @@ class Settings:
     trusted_proxies: int = 0
 
     def __init__(self, secret: Any = None, **given: Unpack[SettingsFields]) -> None:
-        defaults = {item.name: item.default for item in fields(self)}
-        if unknown := sorted(given.keys() - defaults.keys()):
-            raise SettingsError(f"there is no setting {', '.join(unknown)}: the settings are {', '.join(defaults)}")
-        values: dict[str, Any] = {**defaults, **given, "secret": secret}
-        for name, value in checked(values).items():
-            object.__setattr__(self, name, value)
+        if unknown := sorted(given.keys() - FIELDS.keys()):
+            raise SettingsError(f"there is no setting {', '.join(unknown)}: the settings are {', '.join(FIELDS)}")
+        vars(self).update(checked({**FIELDS, **given, "secret": secret}))
+
+    def __setattr__(self, name: str, *_: object) -> NoReturn:
+        raise AttributeError(f"settings are frozen: write settings.replace({name}=...)")
+
+    __delattr__ = __setattr__
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={value!r}" for name, value in self._values().items() if name not in _HIDDEN)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values().values()))
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in FIELDS}
 
     @property
     def keys(self) -> list[str | bytes]:
@@ -187,8 +222,10 @@ class Settings:
 
     def replace(self, secret: Any = None, **changes: Unpack[SettingsFields]) -> Self:
         """Return new settings with *changes* in them."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)} | dict(changes)
+        values = self._values() | dict(changes)
         return type(self)(**cast("Any", values if secret is None else {**values, "secret": secret}))
+
+    __replace__ = replace
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any], **changes: Unpack[SettingsFields]) -> Self:
@@ -246,6 +283,10 @@ class Settings:
         }
         return cls.from_mapping(config, **changes)
 
+
+#: The default of each field, None for the secret, which has none.
+FIELDS: dict[str, Any] = {name: getattr(Settings, name, None) for name in Settings.__annotations__}
+_HIDDEN = frozenset({"secret", "secret_fallbacks", "salt", "store"})
 
 FLASK_NAMES = {
     "SECRET_KEY": "secret",

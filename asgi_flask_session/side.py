@@ -128,7 +128,6 @@ class Side(ABC):
             or session._lent
             or session._seen
             or session._said
-            or session._lines
             or dict.get(session, "_permanent")
             or self._always_varies
         )
@@ -137,10 +136,7 @@ class Side(ABC):
         """Say whether the session was changed after it was written, so that nothing written has the change."""
         if session._unsaved or not (session._lent and self.settings.detect_nested):
             return session._unsaved
-        try:
-            return self.differs(session)
-        except UnwritableSession:
-            return True
+        return self.differs(session)
 
     def differs(self, session: Session) -> bool:
         """Say whether the data is not what came, or was last written."""
@@ -155,7 +151,7 @@ class Side(ABC):
                 return self._differs_by_key(session, last)
             except (BadCookie, BadRecord):  # so near to the end of the stack that what was read cannot be read again
                 return False
-        return now != last and now != self._dumps(self._with_own_keys(self._data(last), session), session)
+        return now != last and now != self._text_again(last, session)
 
     def _differs_by_key(self, session: Session, text: bytes) -> bool:
         """Do the same where some value cannot be written, which may well be as it came."""
@@ -171,6 +167,13 @@ class Side(ABC):
 
     def _text(self, session: Session) -> bytes:
         return self._dumps(self._with_own_keys(dict(dict.items(session)), session), session)
+
+    def _text_again(self, text: bytes, session: Session) -> bytes | None:
+        """Return what we write for the data of *text*, which others may spell otherwise; None if we cannot."""
+        try:
+            return self._dumps(self._with_own_keys(self._data(text), session), session)
+        except UnwritableSession:
+            return None
 
     def _text_or_none(self, value: Any, session: Session) -> bytes | None:
         try:

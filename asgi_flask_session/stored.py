@@ -160,4 +160,4 @@ class StoredConnection:
             if self.session._unsaved or self.session._lent:
                 await self.server.save(self.session)
         except (StoreUnavailable, UnwritableSession) as error:
-            logger.error("a change made after the headers went out could not be saved: %s", error)
+            logger().error("a change made after the headers went out could not be saved: %s", error)

@@ -8,7 +8,6 @@ Most values of a session are of six plain types. While only Flask's own tags are
 therefore sorted by its exact type; subclasses and all else go through the tags' checks, in their order.
 """
 
-import dataclasses
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -303,14 +302,17 @@ def find_unwritable(dumps: Callable[[Any], object], value: Any, path: str = "ses
 
 def _default(value: Any) -> Any:
     """Return what Flask's default JSON provider writes for a type that JSON and the tags do not know."""
-    from decimal import Decimal  # a session that holds one has loaded it already
+    # Whoever holds a Decimal, or a dataclass below, has loaded its module already.
+    from decimal import Decimal
 
     if isinstance(value, date):
         return http_date(value)
     if isinstance(value, Decimal | UUID):
         return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+    if hasattr(type(value), "__dataclass_fields__"):
+        from dataclasses import asdict
+
+        return asdict(value)
     if (as_html := getattr(value, "__html__", None)) is not None:
         return str(as_html())
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -18,7 +18,7 @@ TRY_AGAIN_LATER = 1013  # a code of RFC 6455's registry
 
 def log_unavailable(error: StoreUnavailable) -> None:
     """Tell the operator why requests are answered so."""
-    logger.error("the session store is not available: %s", error)
+    logger().error("the session store is not available: %s", error)
 
 
 def answer_in(response: Any) -> None:

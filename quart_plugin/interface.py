@@ -408,7 +408,7 @@ class FlaskSessionInterface(SessionInterface):
         try:
             await side.save(session)
         except (StoreUnavailable, UnwritableSession) as error:
-            logger.error("a change made after the headers went out could not be saved: %s", error)
+            logger().error("a change made after the headers went out could not be saved: %s", error)
 
 
 def _prepare(app: Quart) -> None:

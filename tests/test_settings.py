@@ -1,6 +1,6 @@
 """DESIGN 1, W12, W14: settings are one frozen value, checked when made."""
 
-import dataclasses
+import copy
 import hashlib
 import inspect
 import json
@@ -12,7 +12,7 @@ from typing import get_type_hints
 import pytest
 
 from asgi_flask_session import FlaskSessionASGI, JSONTag, SessionWarning, Settings, SettingsError, TaggedJSONSerializer
-from asgi_flask_session.settings import SettingsFields
+from asgi_flask_session.settings import FIELDS, SettingsFields
 
 SECRET = "a-secret-of-the-tests-only"
 
@@ -34,25 +34,34 @@ def test_defaults_of_sessions_in_a_store_are_flask_sessions():
     assert (settings.protection, settings.trusted_proxies) == (False, 0)
 
 
+class OwnSettings(Settings):
+    """Of an application."""
+
+
 def test_settings_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Settings(secret=SECRET).cookie_name = "other"
+    settings = Settings(secret=SECRET)
+    with pytest.raises(AttributeError, match=r"settings\.replace\(cookie_name=\.\.\.\)"):
+        settings.cookie_name = "other"
+    with pytest.raises(AttributeError, match=r"settings\.replace\(cookie_name=\.\.\.\)"):
+        del settings.cookie_name
+    assert settings.cookie_name == "session"
 
 
 def test_keywords_are_the_fields():
-    names = {field.name for field in dataclasses.fields(Settings)}
-    assert set(get_type_hints(SettingsFields)) | {"secret"} == names
+    assert set(get_type_hints(SettingsFields)) | {"secret"} == set(FIELDS) == set(get_type_hints(Settings))
 
 
 def test_equal_settings_are_equal():
     assert Settings(secret=SECRET) == Settings(secret=SECRET)
     assert Settings(secret=SECRET) != Settings(secret=SECRET, cookie_name="other")
+    assert Settings(secret=SECRET) != OwnSettings(secret=SECRET)
+    assert len({Settings(secret=SECRET), Settings(secret=SECRET), OwnSettings(secret=SECRET)}) == 2
 
 
 def test_replace_checks_anew():
     settings = Settings(secret=SECRET, cookie_name="a")
     assert settings.replace(cookie_path="/x").cookie_name == "a"
-    assert dataclasses.replace(settings, cookie_name="b").cookie_name == "b"
+    assert settings.__replace__(cookie_name="b").cookie_name == "b"  # which copy.replace calls, from Python 3.13 on
     assert settings.replace("another-secret-of-tests").keys == ["another-secret-of-tests"]
     with pytest.raises(SettingsError):
         settings.replace(cookie_name="a b")
@@ -99,7 +108,8 @@ def test_repr_has_no_secret():
     url = "redis://:the-password@localhost"
     shown = repr(Settings(secret=SECRET, secret_fallbacks=["old-secret"], salt="own-salt", store=url))
     assert not any(text in shown for text in (SECRET, "old-secret", "own-salt", "the-password"))
-    assert "cookie_name='session'" in shown
+    assert shown.startswith("Settings(cookie_name='session', cookie_domain=None, cookie_path='/', ")
+    assert repr(OwnSettings(secret=SECRET)).startswith("OwnSettings(cookie_name=")
 
 
 @pytest.mark.parametrize("value", [60, 60.5, timedelta(minutes=1)], ids=str)
@@ -450,6 +460,14 @@ def test_store_of_the_application_is_kept_as_it_is():
 def test_settings_travel_to_another_process():
     settings = Settings(secret=SECRET, cookie_name="s")
     assert pickle.loads(pickle.dumps(settings)).cookie_name == "s"
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_is_as_frozen(copied):
+    made = copied(Settings(secret=SECRET, cookie_name="s"))
+    assert made.cookie_name == "s"
+    with pytest.raises(AttributeError):
+        made.cookie_name = "other"
 
 
 def test_signature_names_every_setting():

@@ -66,6 +66,7 @@ Settings.from_flask(quart.Quart("app"))
 Settings.from_mapping({"SECRET_KEY": "secret"}, refresh_after=timedelta(hours=1))
 Settings.from_env(prefix="APP_")
 assert_type(settings.replace(cookie_name="other"), Settings)
+settings.cookie_name = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 FlaskSessionASGI(raw, settings=settings, exclude=["/static"])
 FlaskSessionASGI(raw, settings=settings, exclude=lambda scope: scope["path"] == "/health")
 FlaskSessionASGI(raw, "secret", cookie_samesit="Lax")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

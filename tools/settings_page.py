@@ -3,12 +3,11 @@
 import ast
 import inspect
 import re
-from dataclasses import MISSING, fields
 from datetime import timedelta
 from pathlib import Path
 
 from asgi_flask_session import settings
-from asgi_flask_session.settings import FLASK_NAMES, Settings
+from asgi_flask_session.settings import FIELDS, FLASK_NAMES, Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD = """\
@@ -38,10 +37,7 @@ def page() -> str:
     """Return the text of the page."""
     names = {field: name for name, field in FLASK_NAMES.items()}
     texts = comments()
-    rows = [
-        f"| `{item.name}` | {default_of(item)} | {code(names.get(item.name))} | {texts[item.name]} |"
-        for item in fields(Settings)
-    ]
+    rows = [f"| `{name}` | {shown_default(name)} | {code(names.get(name))} | {texts[name]} |" for name in FIELDS]
     return HEAD + "\n".join(rows) + "\n" + TAIL
 
 
@@ -70,10 +66,10 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def default_of(item: object) -> str:
-    default = getattr(item, "default", MISSING)
-    if default is MISSING:
+def shown_default(name: str) -> str:
+    if name == "secret":
         return "required"
+    default = FIELDS[name]
     if isinstance(default, timedelta):
         return f"{default.days} days" if default.days else f"{default.seconds} s"
     if default in (settings._FLASKS_SERIALIZER, settings.sha1) or isinstance(default, type):
