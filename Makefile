@@ -68,6 +68,10 @@ bench: $(VENV)/.with-bench ## every script in benchmarks/
 fuzz: $(VENV)/.with-tests+fuzz ## look for inputs that break a rule (TARGET=cookie, header or payload; SECONDS=60)
 	@cd tests && $(abspath $(PY)) -m fuzz $(or $(TARGET),payload) --seconds $(or $(SECONDS),60)
 
+.PHONY: mutants
+mutants: $(VENV)/.with-tests+mutants ## change the code in small ways, and see that a test notices each (ARGS="FILE...")
+	@$(PY) tools/mutants.py $(ARGS)
+
 .PHONY: old-faults
 old-faults: $(VENV)/.with-tests ## the tests of old advisories, on the releases that they were about
 	@$(PY) tools/old_faults.py

@@ -15,6 +15,7 @@ _OURS = ("asgi_flask_session", "quart_plugin")  # packages, within which no user
 _YEAR_LIMIT = timedelta(days=365_000)  # keeps every Expires within the four digits of a year
 _ATTRIBUTE_LIMIT = 1024  # bytes; browsers ignore a longer attribute (rfc6265bis, 5.7)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # which no bytes are made of
 _CONTROL_OR_SEMICOLON = re.compile(r"[\x00-\x1f\x7f;]")
 
 _STORE = ("get", "create", "replace", "touch", "delete", "aclose")
@@ -73,10 +74,10 @@ def check_secrets(given: Any) -> dict[str, Any]:
         _secret(key, "secret_fallbacks")
         for key in _tuple(given.secret_fallbacks or (), "secret_fallbacks", "a list of former secrets")
     )
-    text = secret.decode("utf-8", "replace") if isinstance(secret, bytes) else secret
-    if text.lower() in _WELL_KNOWN_SECRETS:
+    raw = secret.encode() if isinstance(secret, str) else secret
+    if raw.decode("utf-8", "replace").lower() in _WELL_KNOWN_SECRETS:
         warn("secret is a well-known sample that anyone can guess: use secrets.token_hex()")
-    elif len(text.encode("utf-8", "replace")) < _SHORT_SECRET:
+    elif len(raw) < _SHORT_SECRET:
         warn(f"secret is shorter than {_SHORT_SECRET} bytes: use secrets.token_hex()")
     return {"secret": secret, "secret_fallbacks": fallbacks}
 
@@ -90,6 +91,8 @@ def _secret(value: Any, name: str) -> str | bytes:
         raise SettingsError(f"{name} is {_a(value)}: write a long random str or bytes, as secrets.token_hex() gives")
     if not value.strip():
         raise SettingsError(f"{name} is empty: write a long random value, as secrets.token_hex() gives")
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise SettingsError(f"{name} has surrogates in it: write a long random value, as secrets.token_hex() gives")
     return value
 
 
@@ -194,8 +197,9 @@ def check_duration(value: Any, name: str, *, least: float = 1, most: timedelta =
 
 
 def _check_signing(given: Any) -> dict[str, Any]:
-    if not isinstance(given.salt, str | bytes):
-        raise SettingsError(f"salt is {_a(given.salt)}: write a str or bytes, in Flask 'cookie-session'")
+    salt = given.salt
+    if not isinstance(salt, str | bytes) or (isinstance(salt, str) and _SURROGATE.search(salt)):
+        raise SettingsError(f"salt is {_a(salt)}: write bytes, or a str without surrogates, in Flask 'cookie-session'")
     digest = given.digest_method
     try:
         usable = all(hasattr(digest(b""), name) for name in ("block_size", "copy", "update", "digest"))

@@ -40,7 +40,7 @@ _LONGEST_ESCAPED = 64 * 1024  # bytes; what is longer is no session, however sho
 _NEEDS_NO_QUOTES = re.compile(r"[\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*", re.ASCII)
 _ESCAPED = re.compile(rb'[\x00-\x19",;\\\x7f-\xff]')
 
-_DELETED = "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
+_DELETED = b"Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
 
 
 def cookie_header(headers: Headers) -> tuple[bytes | None, list[Header] | None]:
@@ -122,7 +122,7 @@ class SetCookie:
             if wanted
         ).encode("ascii")
         self._start, self._end = self.name + b"=", self._domain + self._rest
-        self._until = (-1, b"")
+        self._until: tuple[int | None, bytes] = (None, self._end)
 
     def set(self, value: bytes, expires: int | None) -> bytes:
         """Spell the line that sets *value*, until *expires* (seconds since the epoch) or the browser closes."""
@@ -132,14 +132,14 @@ class SetCookie:
 
     def delete(self) -> bytes:
         """Spell the line that takes the cookie away, with the attributes that it was set with."""
-        return self._start + self._domain + b"; " + _DELETED.encode("ascii") + self._rest
+        return self._start + self._domain + b"; " + _DELETED + self._rest
 
     def among(self, headers: list[Header]) -> list[Header]:
         """Return the headers that set or delete this very cookie: of this name, domain and path (RFC 6265, 5.3)."""
         return [header for header in headers if header[0].lower() == b"set-cookie" and self._is_set_by(header[1])]
 
     def _is_set_by(self, line: bytes) -> bool:
-        key, equals, _ = line.partition(b";")[0].partition(b"=")
+        key, equals, _ = line.partition(b"=")
         if not equals or key.strip(_BLANKS) != self.name:
             return False
         attributes = attributes_of(line)

@@ -113,8 +113,7 @@ def generate_csrf(session: MutableMapping[str, Any], settings: CSRFSettings) -> 
     raw = session.get(settings.field_name)
     if not isinstance(raw, str):
         raw = session[settings.field_name] = hashlib.sha1(os.urandom(64), usedforsecurity=False).hexdigest()
-    token: str | bytes = settings._serializer.dumps(raw)
-    return token if isinstance(token, str) else token.decode("ascii")
+    return settings._serializer.dumps(raw)
 
 
 def validate_csrf(session: Mapping[str, Any], token: Any, settings: CSRFSettings) -> None:

@@ -46,11 +46,7 @@ def fill(session: Session, data: dict[str, Any]) -> None:
 @cache
 def _unloaded_class(session_class: type[Session]) -> type[Session]:
     methods = {name: _refusal() for name in _LOOKS}
-    return type(
-        session_class.__name__,
-        (session_class,),
-        {**methods, "__hash__": None, "_loaded_class": session_class, "permanent": property(_refusal(), _refusal())},
-    )
+    return type(session_class.__name__, (session_class,), {**methods, "_loaded_class": session_class})
 
 
 def _refusal() -> Callable[..., NoReturn]:

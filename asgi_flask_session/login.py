@@ -88,9 +88,8 @@ class LoginSettings:
         vars(given).update(check_secrets(given))
         vars(given).update(check_cookie(given))
         given.cookie_duration = check_duration(given.cookie_duration, "cookie_duration")
-        for name, value in vars(given).items():
-            if name != "cookie_partitioned":
-                object.__setattr__(self, name, value)
+        for name in _NAMES.values():
+            object.__setattr__(self, name, getattr(given, name))
         object.__setattr__(self, "_set_cookie", SetCookie(cast("Settings", given)))
         object.__setattr__(self, "_name", given.cookie_name.encode("ascii"))
         # Flask-Login deletes without these attributes; a browser takes no cookie of such a name without Secure.
@@ -114,8 +113,8 @@ class LoginSettings:
             if name in found:
                 found[name] = bool(found[name])
         for name in ("secret_fallbacks", "cookie_domain", "cookie_samesite"):
-            if name in found and not found[name]:
-                found[name] = None if name.startswith("cookie") else ()
+            if name in found:
+                found[name] = found[name] or None
         if "SESSION_PROTECTION" in config:
             mode = config["SESSION_PROTECTION"]
             found["protection"] = None if not mode or mode is True else mode
@@ -159,7 +158,7 @@ def current_login(scope: Scope, session: Mapping[str, Any], settings: LoginSetti
         return _NOBODY
     user_id = session.get(_USER)
     if user_id is not None:
-        return Login(str(user_id), bool(session.get(_FRESH, False)) and not mismatch, "session")
+        return Login(str(user_id), bool(session.get(_FRESH)) and not mismatch, "session")
     if session.get(_REMEMBER) == "clear" or _VOID in scope:
         return _NOBODY
     user_id = _remembered(scope, settings)
@@ -233,8 +232,8 @@ def refresh_remember_cookie(scope: Scope, session: Mapping[str, Any], settings: 
 def login_url(scope: Scope, url: str, *, next_field: str = "next") -> str:
     """Return the URL of the login page with that of this request in its query, to come back to.
 
-    Only path and query where both are of one host, as in Flask-Login. No path comes out as another host's: a
-    browser would take ``//host`` for one.
+    Only path and query where both are of one host, as in Flask-Login, or where the request names no host. No path
+    comes out as another host's: a browser would take ``//host`` for one.
     """
     to = urlsplit(url)
     root = (scope.get("root_path") or "").rstrip("/")
@@ -245,9 +244,10 @@ def login_url(scope: Scope, url: str, *, next_field: str = "next") -> str:
     back = "/" + quote(path.lstrip("/"), safe="!$&'()*+,/:;=@", errors="replace")
     if query := scope.get("query_string"):
         back += "?" + quote(query, safe="!$&'()*+,/:;=?@%")
-    scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "http"), scope.get("scheme", "http"))
-    host = header(scope, b"host") or b""
-    if (to.scheme and to.scheme != scheme) or (to.netloc and to.netloc.encode("utf-8") != host):
+    scheme = scope.get("scheme", "http")
+    scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
+    host = header(scope, b"host")
+    if host and ((to.scheme and to.scheme != scheme) or (to.netloc and to.netloc.encode("utf-8") != host)):
         back = f"{scheme}://{quote(host, safe=':[]')}{back}"
     query_of = parse_qs(to.query, keep_blank_values=True)
     query_of[next_field] = [back]
@@ -259,7 +259,7 @@ def _protection(scope: Scope, session: Mapping[str, Any], settings: LoginSetting
     mode = settings.protection
     if mode is None or not session or session.get(_ID) == _identifier(scope, settings):
         return None
-    return "basic" if session.get("_permanent", False) else mode
+    return "basic" if session.get("_permanent") else mode
 
 
 def _identifier(scope: Scope, settings: LoginSettings) -> str:

@@ -125,7 +125,7 @@ class FlaskSessionASGI:
             leave(scope, key, self._mark, outside)
             if written and (found is not inside or session._unsaved or session._lent):
                 self._warn_if_late(session, scope, replaced=found is not inside)
-        if not started and session._unsaved:
+        if not started:
             self._warn_if_late(session, scope, replaced=False)  # a handshake that was refused without a response
 
     def _replaced(self, scope: Scope, session: Session, found: Any) -> tuple[Session, Any]:

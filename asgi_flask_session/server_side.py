@@ -374,8 +374,7 @@ class ServerSide(Side):
             logger().warning("the lifetime of a session could not be renewed: %s", error)
             return CookieAction.KEEP
         if not is_there:
-            session._gone = True  # a logout was faster, and nothing of this request is lost by it
-            return CookieAction.KEEP
+            return CookieAction.KEEP  # a logout was faster, and nothing of this request is lost by it
         self._remember_renewal(sid)
         return CookieAction.SET
 
@@ -393,7 +392,7 @@ class ServerSide(Side):
     def _wrote(self, session: Session, sid: str, record: bytes, change: "_Change", data: dict[str, Any]) -> None:
         session.sid = sid
         session._stored = record
-        session._base = record if data is change.ours else change.text
+        session._base = change.text
         session._user = change.ours.get(_USER)
         session._lasts = bool(data.get(_PERMANENT))
         self._remember_renewal(sid)
@@ -427,7 +426,7 @@ class ServerSide(Side):
         if sid != session.sid:
             if session.new and session.sid is not None:  # an early save has begun a session of our own
                 await self._call(self.store.delete(self._prefix + session.sid))
-                session._base, session._unsaved = None, True
+                session._base = None
             session.sid, session._stored, session._owed = sid, None, None
             session._user = dict.get(session, _USER)  # the id is new: whatever changed, it need not change again
             session._renew = session._cleared = False

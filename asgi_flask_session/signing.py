@@ -59,7 +59,7 @@ class CookieSigner:
 
 @lru_cache(maxsize=16)
 def _timestamp_text(timestamp: int) -> bytes:
-    return b64encode(timestamp.to_bytes((timestamp.bit_length() + 7) // 8, "big"))
+    return b64encode(timestamp.to_bytes((timestamp.bit_length() + 7) // 8))
 
 
 @lru_cache(maxsize=1024)
@@ -67,7 +67,7 @@ def timestamp_of(text: bytes) -> int:
     """Return the seconds since the epoch that *text* stands for; raises BadCookie."""
     try:
         if 0 < len(text) <= 11:  # eight bytes at most, as in itsdangerous
-            return int.from_bytes(b64decode(text), "big")
+            return int.from_bytes(b64decode(text))
     except ValueError:
         pass
     raise BadCookie("it is signed, but its timestamp is none")

@@ -89,17 +89,13 @@ class StoredConnection:
             self._failed = True
             raise
         self._settled = self.session._sent = True
-        if self._outside is MISSING:
-            await self._send(message)
-            if inside is not MISSING:
-                scope[key] = inside
-            return
-        # A middleware outside of us, with a session of its own under this key, looks for that now.
-        scope[key] = self._outside
+        if self._outside is not MISSING:
+            # A middleware outside of us, with a session of its own under this key, looks for that now.
+            scope[key] = self._outside
         await self._send(message)
         if inside is not MISSING:
             scope[key] = inside
-        else:
+        elif self._outside is not MISSING:
             del scope[key]
 
     async def _replaced(self, found: Any) -> Any:

@@ -196,7 +196,6 @@ class TaggedJSONSerializer:
     def __init__(self) -> None:
         self.tags: dict[str, JSONTag] = {}
         self.order: list[JSONTag] = []
-        self._only_flasks_tags = False
         for tag_class in self.default_tags:
             self.register(tag_class)
         # A subclass may tag and untag as it likes.

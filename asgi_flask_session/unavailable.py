@@ -39,4 +39,4 @@ async def answer_unavailable(scope: Scope, send: Send) -> None:
             return
         kind = "websocket.http.response"
     await send({"type": f"{kind}.start", "status": 503, "headers": list(UNAVAILABLE_HEADERS)})
-    await send({"type": f"{kind}.body", "body": UNAVAILABLE_TEXT, "more_body": False})
+    await send({"type": f"{kind}.body", "body": UNAVAILABLE_TEXT})

@@ -46,4 +46,4 @@ def differs(side: Side, session: Session, *, otherwise: bool) -> bool:
         return side.differs(session)
     if ADOPTED in vars(session):
         return otherwise
-    return dict.__len__(session) > dict.__contains__(session, "_permanent")
+    return dict.__len__(session) > 0

@@ -1,13 +1,14 @@
 """Quart-Session's setting names, and Flask-Session's, -> the settings and the store of an app."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from asgi_flask_session.checks import warn
 from asgi_flask_session.errors import SettingsError
+
+from .null import NullStore
 
 _EXTRAS = {"null": "memory", "redis+trio": "redis-trio", "filesystem": "file"}
 
@@ -19,9 +20,9 @@ _FIELDS = {
     "SESSION_SERIALIZATION_FORMAT": "record_format",
     "SESSION_ID_LENGTH": "id_bytes",
 }
-_RENAMED = {
-    "SESSION_HIJACK_PROTECTION": "SESSION_PROTECTION",
-    "SESSION_HIJACK_REVERSE_PROXY": "SESSION_REVERSE_PROXY",
+_FORMERLY = {
+    "SESSION_PROTECTION": "SESSION_HIJACK_PROTECTION",
+    "SESSION_REVERSE_PROXY": "SESSION_HIJACK_REVERSE_PROXY",
 }
 
 # Flask-Session's names that do nothing here: what their defaults are, and what to do instead.
@@ -40,7 +41,7 @@ def fields_from(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises SettingsError for a value that is none of theirs, warns of names that are old or without effect.
     """
     for name, (default, instead) in _WITHOUT_EFFECT.items():
-        if config.get(name, default) not in (default, None):
+        if config.get(name) not in (default, None):
             warn(f"{name} has no effect here, leave it out: {instead}")
     found: dict[str, Any] = {"permanent": True}
     for name, field in _FIELDS.items():
@@ -69,8 +70,8 @@ def for_trio(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**config, "SESSION_TYPE": "redis+trio"} if kind == "redis" else config
 
 
-def store_from(config: Mapping[str, Any], timeout: timedelta) -> Any:
-    """Return the store that SESSION_TYPE and its kin name; None for "null".
+def store_from(config: Mapping[str, Any]) -> Any:
+    """Return the store that SESSION_TYPE and its kin name.
 
     Raises SettingsError for a type that is not known, or whose client library is not installed.
     """
@@ -87,7 +88,7 @@ def store_from(config: Mapping[str, Any], timeout: timedelta) -> Any:
         import_module("asgi_flask_session.server_side")
         if kind == "redis+trio":
             import_module("coredis")  # at the first request it would be too late to say that it is missing
-        return _STORES[kind](config, timeout)
+        return _STORES[kind](config)
     except ImportError as error:
         extra = _EXTRAS.get(kind, kind)
         raise SettingsError(
@@ -109,7 +110,7 @@ def _kind(config: Mapping[str, Any]) -> str:
 
 def _renamed(config: Mapping[str, Any], new: str) -> Any:
     """Return a setting that may be there under its old name."""
-    old = next(old for old, name in _RENAMED.items() if name == new)
+    old = _FORMERLY[new]
     if old in config:
         warn(f"{old} has been renamed: write {new}", DeprecationWarning)
     return config.get(new, config.get(old))
@@ -119,21 +120,21 @@ def _class(module: str, name: str) -> Any:
     return getattr(import_module(f"asgi_flask_session.stores.{module}"), name)
 
 
-def _null(_: Mapping[str, Any], __: timedelta) -> Any:
-    return None
+def _null(_: Mapping[str, Any]) -> Any:
+    return NullStore()
 
 
-def _memory(_: Mapping[str, Any], __: timedelta) -> Any:
+def _memory(_: Mapping[str, Any]) -> Any:
     return _class("memory", "MemoryStore")()
 
 
-def _sqlite(config: Mapping[str, Any], timeout: timedelta) -> Any:
+def _sqlite(config: Mapping[str, Any]) -> Any:
     return _class("sqlite", "SQLiteStore").from_url(
-        _with_query(config.get("SESSION_URI") or "sqlite:///sessions.db", _of_table(config, "table")), timeout=timeout
+        _with_query(config.get("SESSION_URI") or "sqlite:///sessions.db", _of_table(config, "table"))
     )
 
 
-def _sqlalchemy(config: Mapping[str, Any], timeout: timedelta) -> Any:
+def _sqlalchemy(config: Mapping[str, Any]) -> Any:
     store = _class("sqlalchemy", "SQLAlchemyStore")
     options = _of_table(config, "table", "schema", "sequence")
     if (engine := config.get("SESSION_SQLALCHEMY")) is not None:
@@ -143,7 +144,7 @@ def _sqlalchemy(config: Mapping[str, Any], timeout: timedelta) -> Any:
             "SESSION_TYPE='sqlalchemy' needs SESSION_URI, such as 'postgresql+asyncpg://user@host/database', or"
             " SESSION_SQLALCHEMY, an AsyncEngine"
         )
-    return store.from_url(_with_query(url, options), timeout=timeout)
+    return store.from_url(_with_query(url, options))
 
 
 def _of_table(config: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _with_query(url: str, options: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(options)}" if options else url
 
 
-def _redis(config: Mapping[str, Any], timeout: timedelta) -> Any:
+def _redis(config: Mapping[str, Any]) -> Any:
     store = _class("redis", "RedisStore")
     client, url = config.get("SESSION_REDIS"), config.get("SESSION_URI")
     if isinstance(client, str):
@@ -166,7 +167,7 @@ def _redis(config: Mapping[str, Any], timeout: timedelta) -> Any:
         url = _address_of_trio(client)
     elif client is not None:
         return store(_InBytes(client) if _decodes(client) else client)
-    return store.from_url(url or "redis://localhost", timeout=timeout)
+    return store.from_url(url or "redis://localhost")
 
 
 def _is_of(client: Any, *modules: str) -> bool:
@@ -197,9 +198,8 @@ class _InBytes:
     def get(self, key: str) -> Any:
         return self._client.execute_command("GET", key, NEVER_DECODE=True)  # redis-py's own word
 
-    async def scan_iter(self, **options: Any) -> AsyncIterator[bytes]:
-        async for key in self._client.scan_iter(**options):
-            yield key.encode() if isinstance(key, str) else key
+    def scan_iter(self, **options: Any) -> Any:
+        return self._client.scan_iter(**options, NEVER_DECODE=True)
 
     def pipeline(self, **options: Any) -> Any:
         pipeline = self._client.pipeline(**options)
@@ -215,18 +215,17 @@ def _address_of_trio(client: Any) -> str:
     """Return the URL of Quart-Session's client, which serves one request at a time."""
     (host, port), password = client.conn.addr, client.password
     host, password = (part.decode() if isinstance(part, bytes) else part for part in (host, password))
-    login = f":{quote(password, safe='')}@" if password else ""
-    return f"redis://{login}{_host_and_port(host, port)}"
+    return f"redis://:{quote(password or '', safe='')}@{_host_and_port(host, port)}"
 
 
-def _memcached(config: Mapping[str, Any], timeout: timedelta) -> Any:
+def _memcached(config: Mapping[str, Any]) -> Any:
     store = _class("memcached", "MemcachedStore")
     if (client := config.get("SESSION_MEMCACHED")) is not None:
         if not _is_of(client, "aiomcache"):
             return store(client)
-        return store.from_url(f"memcached://{_address_of_aiomcache(client)}", timeout=timeout)
+        return store.from_url(f"memcached://{_address_of_aiomcache(client)}")
     address = _host_and_port(config.get("SESSION_MEMCACHED_HOST") or "127.0.0.1", config.get("SESSION_MEMCACHED_PORT"))
-    return store.from_url(config.get("SESSION_URI") or f"memcached://{address}", timeout=timeout)
+    return store.from_url(config.get("SESSION_URI") or f"memcached://{address}")
 
 
 def _address_of_aiomcache(client: Any) -> str:
@@ -245,24 +244,24 @@ def _host_and_port(host: str, port: Any) -> str:
     return f"{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
 
 
-def _mongodb(config: Mapping[str, Any], timeout: timedelta) -> Any:
+def _mongodb(config: Mapping[str, Any]) -> Any:
     from .mongodb import store_from  # which imports pymongo
 
-    return store_from(config, timeout)
+    return store_from(config)
 
 
-def _filesystem(config: Mapping[str, Any], timeout: timedelta) -> Any:
+def _filesystem(config: Mapping[str, Any]) -> Any:
     store = _class("file", "FileStore")
     if (folder := config.get("SESSION_FILE_DIR")) is None and (url := config.get("SESSION_URI")):
         if not url.startswith("file:"):
             raise SettingsError(
                 "SESSION_URI names no folder: write SESSION_FILE_DIR, or 'file:///var/lib/app/sessions'"
             )
-        return store.from_url(url, timeout=timeout)
-    return store(folder or "quart_session", timeout=timeout)
+        return store.from_url(url)
+    return store(folder or "quart_session")
 
 
-_STORES: dict[str, Callable[[Mapping[str, Any], timedelta], Any]] = {
+_STORES: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "null": _null,
     "memory": _memory,
     "sqlite": _sqlite,

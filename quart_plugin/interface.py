@@ -122,7 +122,7 @@ class FlaskSessionInterface(SessionInterface):
 
     def get_cookie_partitioned(self, app: Quart) -> bool:
         """Return SESSION_COOKIE_PARTITIONED, which Quart 0.20 does not know yet."""
-        return bool(app.config.get("SESSION_COOKIE_PARTITIONED", False))
+        return bool(app.config.get("SESSION_COOKIE_PARTITIONED"))
 
     def get_expiration_time(self, app: Quart, session: Any) -> datetime | None:
         """Return when the cookie of a permanent session ends, in UTC; None for one that ends with the browser."""
@@ -150,7 +150,7 @@ class FlaskSessionInterface(SessionInterface):
     def _signing(self, app: Quart) -> dict[str, Any] | None:
         """Return how a serializer of somebody else's signs, nothing where it is ours; None without a secret."""
         if not self._is_changed("get_signing_serializer"):
-            return {} if self._has_secret(app) else None
+            return {}
         serializer = self.get_signing_serializer(app)
         return None if serializer is None else signing_of(serializer)
 
@@ -320,8 +320,10 @@ class FlaskSessionInterface(SessionInterface):
             session._said = False  # Quart says of every session that it was accessed, just before it is saved
             if session._outside:
                 return  # FlaskSessionASGI writes it
-            if not self._asks:
-                side = vars(session).get(_SIDE)
+            # Where there is something to write, the app is asked once more: the view may have changed its config.
+            opened = None if self._asks else vars(session).get(_SIDE)
+            if opened is not None and opened.is_settled(session):
+                side = opened
         ours: Session = session
         if side is None:
             side = self._side(app)

@@ -233,10 +233,7 @@ class CSRFProtect:
         if not self.settings_of(_app()).check_default or not request.endpoint:
             return
         view = current_app.view_functions[request.endpoint]
-        if (
-            not getattr(view, _EXEMPT, False)
-            and current_app.blueprints.get(request.blueprint or "") not in self._exempt
-        ):
+        if not hasattr(view, _EXEMPT) and current_app.blueprints.get(request.blueprint or "") not in self._exempt:
             await self.protect()
 
 
@@ -267,8 +264,10 @@ def _csrf() -> CSRFProtect:
 
 def _extension(name: str, kind: Callable[[], T]) -> T:
     """Return the app's extension, one by the app's config alone where there is none."""
-    extension: T = current_app.extensions.get(name) or current_app.extensions.setdefault(name, kind())
-    return extension
+    extensions: dict[str, T] = current_app.extensions
+    if name not in extensions:
+        extensions[name] = kind()
+    return extensions[name]
 
 
 def _login_settings() -> LoginSettings:

@@ -6,7 +6,6 @@ with an end, when the session is next written or renewed.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -24,7 +23,7 @@ _IS_THERE = {"$exists": True}
 _DUMPS = TaggedJSONSerializer().dumps
 
 
-def store_from(config: Mapping[str, Any], timeout: timedelta) -> MongoDBStore:
+def store_from(config: Mapping[str, Any]) -> MongoDBStore:
     """Return the store that SESSION_MONGODB_URI and its kin, or Flask-Session's names, describe."""
     collection = config.get("SESSION_MONGODB_COLLECTION") or config.get("SESSION_MONGODB_COLLECT") or "sessions"
     database = config.get("SESSION_MONGODB_DB")
@@ -37,7 +36,7 @@ def store_from(config: Mapping[str, Any], timeout: timedelta) -> MongoDBStore:
             " SESSION_MONGODB, an AsyncMongoClient"
         )
     options = config.get("SESSION_MONGODB_CLIENT_KWARGS") or {}
-    return QuartMongoDBStore.from_url(_with_database(url, database), timeout=timeout, collection=collection, **options)
+    return QuartMongoDBStore.from_url(_with_database(url, database), collection=collection, **options)
 
 
 def _with_database(url: str, database: str | None) -> str:
@@ -45,7 +44,7 @@ def _with_database(url: str, database: str | None) -> str:
         parts = urlsplit(url)
     except ValueError:  # the store says what is wrong with it
         return url
-    return parts._replace(path=f"/{database}").geturl() if database and not parts.path.strip("/") else url
+    return parts._replace(path=f"/{database}").geturl() if database and parts.path in ("", "/") else url
 
 
 class QuartMongoDBStore(MongoDBStore):

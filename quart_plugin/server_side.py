@@ -7,11 +7,9 @@ from quart import Quart, current_app
 
 from asgi_flask_session.addresses import client_address
 from asgi_flask_session.session import Session
-from asgi_flask_session.settings import Settings
 
 from .config import fields_from, store_from
 from .interface import FlaskSessionInterface
-from .null import NullStore
 
 
 class QuartSession(Session):
@@ -40,8 +38,7 @@ class ServerSideSessionInterface(FlaskSessionInterface):
     def from_config(cls, config: Any) -> Self:
         """Return the interface for an app's config; raises SettingsError."""
         fields = fields_from(config)
-        store = store_from(config, Settings.store_timeout)
-        made = cls(store=NullStore() if store is None else store, **fields)
+        made = cls(store=store_from(config), **fields)
         made._sends_with_files = bool(config.get("SESSION_STATIC_FILE"))
         made._text_values = str(config.get("SESSION_TYPE")).lower() != "memcached"
         made._ends_foreign = True

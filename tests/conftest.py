@@ -1,6 +1,7 @@
 """What every test starts from."""
 
 import os
+import time
 
 import pytest
 
@@ -22,6 +23,17 @@ else:
 def _no_warning_given_yet():
     """Some causes are warned of once for each process; each test is a process of its own in that."""
     logs.forget()
+
+
+@pytest.fixture
+def _far_from_greenwich(monkeypatch):
+    """Where local time is never UTC, so that what takes one for the other is seen."""
+    tzset = getattr(time, "tzset", lambda: None)  # Windows has none
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC-14")
+        tzset()
+        yield
+    tzset()
 
 
 @pytest.hookimpl(wrapper=True)

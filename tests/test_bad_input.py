@@ -745,7 +745,7 @@ BAD_SETTINGS = [
     *[({"on_large_cookie": value}, "write 'warn' or 'raise'") for value in ["", "error", None, True, []]],
     *[({"vary": value}, "write 'accessed' or 'always'") for value in ["", "never", None, False, {}]],
     *[({"key_derivation": value}, "write 'hmac' or") for value in ["", "HMAC", "pbkdf2", None, b"hmac"]],
-    *[({"salt": value}, "write a str or bytes") for value in [None, 5, ["salt"]]],
+    *[({"salt": value}, "write bytes, or a str") for value in [None, 5, ["salt"]]],
     *[({"digest_method": value}, "write a function of hashlib") for value in [None, "sha256", 5, len, hashlib,
     lambda: None, dict]],
     *[({"serializer": value}, "write an object") for value in [None, "json", 5, len,

@@ -1,9 +1,11 @@
 """The command line: through main(), a pipe and a terminal."""
 
+import importlib
 import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ from itsdangerous.encoding import base64_encode
 
 from asgi_flask_session import Settings
 from asgi_flask_session.cli import cookie_in, main
+from asgi_flask_session.doctor import examine_headers
 from asgi_flask_session.examination import examine, in_flask
 
 COMMAND = [sys.executable, "-m", "asgi_flask_session"]
@@ -206,6 +209,11 @@ IN_FLASK = {
     "no object": (lambda: forged(b"[1]"), "no JSON object", "answered with a 500"),
     "no JSON": (lambda: forged(b"\xff"), "no tagged JSON", "answered with a 500"),
     "a broken tag": (lambda: forged(b'{"a":{" u":"zz"}}'), "no tagged JSON", "answered with a 500"),
+    "a deep one": (
+        lambda: forged(b'{"a":%s1%s}' % (b"[" * 500, b"]" * 500)),
+        "nested deeper than 500",
+        "accepted; here",
+    ),
     "a huge one": (
         lambda: forged(b'{"a":"' + b"x" * 20000 + b'"}'),
         "longer than 16384",
@@ -266,6 +274,13 @@ def test_the_name_of_the_cookie_is_in_the_environment_too(run, signed, monkeypat
     monkeypatch.setenv("FLASK_SESSION_COOKIE_NAME", "shop")
     line = f"Cookie: session=other; shop={signed()}"
     assert [run(command, line)[0] for command in ("decode", "verify", "explain", "rotate")] == [0] * 4
+
+
+def test_a_second_beyond_the_calendar_is_told_as_a_number(run):
+    forger = TimestampSigner(OTHER, "cookie-session", key_derivation="hmac")
+    forger.get_timestamp = lambda: 2**63
+    out = run("decode", forger.sign(base64_encode(b'{"a":1}')).decode())[1]
+    assert "9223372036854775808 s since 1970, which is no date" in out
 
 
 def test_no_lifetime_is_left_to_a_cookie_that_is_not_ours(run, signed):
@@ -436,6 +451,12 @@ def test_the_doctor_finds_in_an_answer(row, run):
     assert says in out
 
 
+@pytest.mark.parametrize(("attribute", "levels"), [("", ["warning"]), ("; Secure", ["ok"])])
+def test_the_doctor_wants_secure_on_https(attribute, levels):
+    found = examine_headers([GOOD_COOKIE[1] + attribute], ["Cookie"], "session", https=True)
+    assert [finding.level for finding in found] == levels
+
+
 def test_the_doctor_knows_the_prefixes_of_names(run):
     headers = [("Set-Cookie", "__Host-session=abc; HttpOnly; SameSite=Lax; Path=/a"), VARY]
     with answering(200, headers) as url:
@@ -525,6 +546,7 @@ def on_a_terminal(arguments, answers=(), command=COMMAND, **environment):
 
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which whoever runs the tests in the background ignores
         os.execvpe(command[0], [*command, *arguments], {**os.environ, "TERM": "xterm", **environment})
     said = b""
     answers = dict(answers)
@@ -580,6 +602,12 @@ def test_a_terminal_that_gives_no_secret_ends_the_command(signed, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_a_terminal_interrupts_the_command():
+    status, said = on_a_terminal(["decode"], {"Cookie: ": "\x03"})
+    assert (status, "Traceback" in said) == (130, False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
 def test_a_terminal_has_no_colours_where_they_are_not_wanted(signed):
     status, said = on_a_terminal(["verify", signed()], NO_COLOR="1")
     assert status == 0
@@ -595,3 +623,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(signed):
         process.stdin.write(cookie.encode())
         process.stdin.close()
         assert process.stderr.read() == b""
+
+
+def test_the_module_that_python_runs_does_nothing_when_it_is_imported(capsys):
+    importlib.import_module("asgi_flask_session.__main__")
+    assert capsys.readouterr() == ("", "")

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import format_datetime, parsedate_to_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asgi_flask_session.dates import http_date, parse_http_date, parse_iso_date
@@ -13,6 +13,8 @@ zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=
 moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=zones)
 
 
+@pytest.mark.usefixtures("_far_from_greenwich")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # one zone for all examples
 @given(moments)
 def test_http_date_is_spelled_as_the_library_spells_it(moment):
     assert http_date(moment) == format_datetime(moment.astimezone(UTC), usegmt=True)

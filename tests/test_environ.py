@@ -32,7 +32,23 @@ def test_scope_of_a_request():
 
 
 def test_nothing_need_be_there():
-    assert scope_of({})["client"] is scope_of({"REMOTE_ADDR": ""})["server"] is None
+    assert scope_of({}) == {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "root_path": "",
+        "path": "",
+        "query_string": b"",
+        "headers": [],
+        "client": None,
+        "server": None,
+    }
+    assert scope_of({"REMOTE_ADDR": ""})["client"] is None
+
+
+def test_what_is_no_latin_1_is_replaced():
+    scope = scope_of({"QUERY_STRING": "a=\u20ac", "HTTP_X": "\u20ac"})
+    assert (scope["query_string"], scope["headers"]) == (b"a=?", [(b"x", b"?")])
 
 
 @pytest.mark.parametrize("port", ["", "abc", "db8", "-", "9" * 5000])

@@ -177,6 +177,7 @@ def test_class_of_the_application_has_its_own_methods_again():
     session.note("after")
     assert type(session) is OwnSession
     assert (session.user, session.get("x"), session.notes) == ("ada", "own", ["before", "after"])
+    assert not session.permanent
     assert type(session.of("eve")) is OwnSession
 
 

@@ -1,5 +1,6 @@
 """Who Flask-Login says is logged in. What Flask-Login itself does is asked of it in peers/test_flask_login.py."""
 
+import hmac
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -108,6 +109,7 @@ FORWARDED = [
     (1, [b"127.0.0.1"], True),
     (1, [b" 127.0.0.1\t"], True),
     (1, [b"203.0.113.9, 127.0.0.1"], True),
+    (1, [b"203.0.113.66, 203.0.113.9, 127.0.0.1"], True),
     (1, [b"203.0.113.9", b"127.0.0.1"], True),
     (1, [b"127.0.0.1, 203.0.113.9"], False),
     (2, [b"127.0.0.1, 203.0.113.9"], True),
@@ -137,12 +139,23 @@ def test_user_agent_in_several_fields_is_joined_as_wsgi_servers_join_them():
     assert current_login(pieces, data, SETTINGS).fresh
 
 
-@pytest.mark.parametrize("client", [None, (), [], (None, None), (b"127.0.0.1", 1), (2130706433, 1)])
+@pytest.mark.parametrize("client", [None, (), [], (None, None), (b"127.0.0.1", 1), (2130706433, 1), ("\ud800", 1)])
 def test_client_without_an_address_is_one_like_any_other(client):
     data = {}
     login_user(scope(client=client), data, "7", SETTINGS)
     assert current_login(scope(client=client), data, SETTINGS).fresh
     assert not current_login(scope(), data, SETTINGS).fresh
+
+
+def test_client_without_a_user_agent_is_one_like_any_other():
+    data, nameless = {}, {**scope(), "headers": []}
+    login_user(nameless, data, "7", SETTINGS)
+    assert current_login(nameless, data, SETTINGS).fresh
+    assert not current_login(scope(), data, SETTINGS).fresh
+
+
+def test_scope_without_headers_is_nobody():
+    assert current_login({"type": "http"}, {}, SETTINGS) == NOBODY
 
 
 # The remember cookie
@@ -177,6 +190,11 @@ def test_remember_cookie_of_any_user_comes_back(user_id):
     assert current_login(scope(remember=value), {}, SETTINGS) == (user_id, False, "remember")
 
 
+def test_remember_cookie_of_a_user_that_is_no_text_is_no_error():
+    signed = "\xff|" + hmac.digest(SECRET.encode(), b"\xff", "sha512").hex()
+    assert current_login(scope(remember=signed), {}, SETTINGS) == ("\ufffd", False, "remember")
+
+
 def test_remember_cookie_comes_in_any_piece_of_the_header():
     headers = [(b"cookie", b"a=1"), (b"cookie", f"remember_token={TOKEN}".encode())]
     assert current_login({**scope(), "headers": headers}, {}, SETTINGS).user_id == "8"
@@ -184,7 +202,7 @@ def test_remember_cookie_comes_in_any_piece_of_the_header():
 
 def test_former_keys_are_read_and_the_current_one_signs():
     rotated = LoginSettings(
-        "the-key-after-this-one", secret_fallbacks=["another-former-key", SECRET], clock=lambda: NOW
+        "the-key-after-this-one", secret_fallbacks=[b"another-former-key", SECRET], clock=lambda: NOW
     )
     assert current_login(scope(remember=TOKEN), {}, rotated).user_id == "8"
     line = login_user(scope(), {}, "8", rotated, remember=True)
@@ -355,6 +373,9 @@ WAYS = [
     ("/shop/account", "/shop", b"", "/login?next=%2Fshop%2Faccount"),
     ("/account", "/shop", b"", "/login?next=%2Fshop%2Faccount"),
     ("/shopping", "/shop", b"", "/login?next=%2Fshop%2Fshopping"),
+    ("/a", "/X/", b"", "/login?next=%2FX%2Fa"),
+    ("/Xmas", "", b"", "/login?next=%2FXmas"),
+    ("/a:b@c", "", b"", "/login?next=%2Fa%3Ab%40c"),
     ("/käse%41", "", b"", "/login?next=%2Fk%25C3%25A4se%252541"),
     # never another host
     ("//evil.example/x", "", b"", "/login?next=%2Fevil.example%2Fx"),
@@ -376,14 +397,32 @@ def test_way_to_the_login_page(path, root, query, url):
     [
         ("/login?lang=de", "/login?lang=de&next=%2Fa"),
         ("/login?next=/b", "/login?next=%2Fa"),
+        ("/login?lang=", "/login?lang=&next=%2Fa"),
         ("http://example.com/login", "http://example.com/login?next=%2Fa"),
+        ("https://example.com/login", "https://example.com/login?next=http%3A%2F%2Fexample.com%2Fa"),
+        ("http://id.example.org/login", "http://id.example.org/login?next=http%3A%2F%2Fexample.com%2Fa"),
         ("https://id.example.org/login#form", "https://id.example.org/login?next=http%3A%2F%2Fexample.com%2Fa#form"),
     ],
 )
 def test_way_to_a_login_page_elsewhere(url, expected):
-    here = scope_for(path="/a", headers=[(b"host", b"example.com")], scheme="http")
+    here = scope_for(path="/a", headers=[(b"host", b"example.com")])
     assert login_url(here, url) == expected
+    assert login_url({**here, "scheme": "http"}, url) == expected
     assert login_url({**here, "type": "websocket", "scheme": "ws"}, url) == expected
+
+
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+def test_way_to_a_login_page_from_https(scheme):
+    here = scope_for(path="/a", headers=[(b"host", b"example.com")], scheme=scheme)
+    assert login_url(here, "https://example.com/login") == "https://example.com/login?next=%2Fa"
+    back = login_url(here, "https://id.example.org/login").partition("?next=")[2]
+    assert back == "https%3A%2F%2Fexample.com%2Fa"
+
+
+@pytest.mark.parametrize("headers", [[], [(b"host", b"")]])
+def test_way_back_is_a_path_where_the_request_names_no_host(headers):
+    back = login_url(scope_for(path="/a", headers=headers), "http://id.example.org/login").partition("?next=")[2]
+    assert back == "%2Fa"
 
 
 # Settings
@@ -462,9 +501,10 @@ def test_names_of_the_config():
     )  # fmt: skip
 
 
-def test_config_with_nothing_but_a_key_is_flask_logins_defaults():
-    nothing = {"SECRET_KEY_FALLBACKS": None, "REMEMBER_COOKIE_DOMAIN": None, "REMEMBER_COOKIE_SAMESITE": None}
-    assert LoginSettings.from_mapping({"SECRET_KEY": SECRET, **nothing}) == LoginSettings(SECRET)
+@pytest.mark.parametrize("nothing", [None, "", False])
+def test_config_with_nothing_but_a_key_is_flask_logins_defaults(nothing):
+    config = dict.fromkeys(("SECRET_KEY_FALLBACKS", "REMEMBER_COOKIE_DOMAIN", "REMEMBER_COOKIE_SAMESITE"), nothing)
+    assert LoginSettings.from_mapping({"SECRET_KEY": SECRET, **config}) == LoginSettings(SECRET)
 
 
 @pytest.mark.parametrize(
@@ -488,8 +528,9 @@ def test_protection_of_the_login_manager():
     assert LoginSettings.from_flask(SimpleNamespace(config={"SECRET_KEY": SECRET})).protection == "basic"
 
 
-def test_cookie_whose_name_wants_secure_is_deleted_with_it():
-    prefixed = settings(cookie_name="__Host-me", cookie_secure=True, cookie_samesite="Lax")
-    headers = [(b"cookie", b"__Host-me=x")]
+@pytest.mark.parametrize("name", ["__Host-me", "__Secure-me", "__SECURE-me"])
+def test_cookie_whose_name_wants_secure_is_deleted_with_it(name):
+    prefixed = settings(cookie_name=name, cookie_secure=True, cookie_samesite="Lax")
+    headers = [(b"cookie", f"{name}=x".encode())]
     line = logout_user({**scope(), "headers": headers}, {}, prefixed)
-    assert line == b"__Host-me=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Secure; Path=/"
+    assert line == f"{name}=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Secure; Path=/".encode()

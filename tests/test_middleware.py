@@ -1,14 +1,27 @@
 """DESIGN: what a request brings becomes scope["session"], and what becomes of that goes out with the response."""
 
+import inspect
+import json
 import logging
 import random
+import sys
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from driver import LOOPS, NOW, SECRET, app_that, nothing, request, respond, scope_for
 
-from asgi_flask_session import FlaskSessionASGI, Session, Settings, SettingsError, UnwritableSession, logs
+from asgi_flask_session import (
+    CookieTooLarge,
+    FlaskSessionASGI,
+    Session,
+    Settings,
+    SettingsError,
+    UnwritableSession,
+    logs,
+)
 from asgi_flask_session.client_side import ClientSide
+from asgi_flask_session.policy import CookieAction
 
 
 def wrap(app, **settings):
@@ -62,7 +75,7 @@ READS = {
     "in": lambda s: "a" in s,
     "len": len,
     "bool": bool,
-    "iteration": list,
+    "iteration": lambda s: next(iter(s)),
     "reversed": lambda s: list(reversed(s)),
     "keys": lambda s: s.keys(),
     "values": lambda s: s.values(),
@@ -164,6 +177,21 @@ def test_refresh_after_waits_for_the_cookie_to_age(age, refreshed, each_request)
     assert (answer.set_cookie is not None) is refreshed
 
 
+@pytest.mark.parametrize(
+    ("change", "came", "data"),
+    [
+        (lambda s: s.update(a=1), None, {"_permanent": True, "a": 1}),
+        (lambda s: s.update(a=1, _permanent=False), None, {"_permanent": False, "a": 1}),
+        (lambda s: s.update(a=1), {"b": 1}, {"a": 1, "b": 1}),
+        (lambda s: s.clear(), None, None),
+    ],
+    ids=["new", "new and told otherwise", "known", "empty"],
+)
+def test_new_session_is_permanent_where_that_is_set(change, came, data):
+    answer = request(wrap(app_that(change), permanent=True), came and cookie_of(came))
+    assert (answer.cookie and read(answer.cookie)) == data
+
+
 def test_session_that_is_not_permanent_has_no_expiry_and_no_refresh():
     answer = request(wrap(app_that(lambda s: s.update(b=1))), cookie_of({"a": 1}))
     assert "Expires" not in answer.set_cookie
@@ -246,6 +274,12 @@ def test_beginning_that_is_no_time_is_not_believed(began):
     assert read(answer.cookie) == {"b": 1, "_began": NOW - 70}
 
 
+@pytest.mark.parametrize(("began", "found"), [(0, NOW), (2**63, 2**63)])
+def test_beginning_at_either_end_of_time_is_believed(began, found):
+    answer = request(wrap(app_that(lambda s: s.update(b=1)), **LIMIT), cookie_of({"_began": began}, age=70))
+    assert read(answer.cookie) == {"b": 1, "_began": found}
+
+
 def test_beginning_stays_the_same_while_the_clock_goes_on(caplog):
     ticks = iter(range(NOW, NOW + 100))
     app = FlaskSessionASGI(app_that(lambda s: s.update(l=[])), SECRET, clock=lambda: next(ticks), **LIMIT)
@@ -258,6 +292,8 @@ def test_beginning_is_a_key_like_any_other_where_the_setting_is_off():
     assert read(answer.cookie) == {"_began": 5}
     _, answer = with_inner({"_began": 5, "n": 1}, lambda s: s.pop("b"), base={"_began": 5, "b": 0})
     assert read(answer.cookie) == {"_began": 5, "n": 1}
+    _, answer = with_inner({"n": 1}, lambda s: s.update(b=1), base={"_began": 5, "b": 0})
+    assert read(answer.cookie) == {"n": 1}
 
 
 # is_revoked
@@ -305,6 +341,11 @@ def test_refresh_is_asked_about_again_before_it_goes_out():
     app = wrap(app_that(lambda s: answers.append(True)), is_revoked=lambda session, signed_at: bool(answers))
     assert request(app, cookie_of({"_permanent": True}, age=10)).set_cookie is None
     answers.clear()
+    app = wrap(app_that(lambda s: (s.get("a"), answers.append(True))), is_revoked=lambda s, t: bool(answers))
+    read_meanwhile = request(app, cookie_of({"_permanent": True}, age=10))
+    assert (read_meanwhile.set_cookie, read_meanwhile.vary) == (None, [b"Cookie"])
+    answers.clear()
+    assert request(wrap(app_that(nothing), is_revoked=lambda s, t: False), cookie_of({"_permanent": True})).cookie
     app = wrap(app_that(lambda s: (answers.append(True), s.update(b=1))), is_revoked=lambda s, t: bool(answers))
     assert request(app, cookie_of({"_permanent": True}, age=10)).cookie
 
@@ -362,9 +403,10 @@ def test_remembered_values_are_bounded_and_their_age_is_still_checked():
     assert client.open(values[-1], {}).new
 
 
-def test_only_verified_values_are_remembered():
+def test_only_verified_values_that_are_not_large_are_remembered():
     client = ClientSide(Settings(secret=SECRET, remember=2), lambda: NOW)
     client.open(cookie_of({"a": 1}).encode()[:-1] + b"!", {})
+    client.open(cookie_of({"a": "so long that it would fill the memory" * 500}).encode(), {})
     assert client._remembered == {}
 
 
@@ -395,8 +437,18 @@ def test_session_that_nobody_can_write_goes_out_as_it_came():
 def test_nested_change_beside_what_nobody_can_write_raises():
     """W9: and is not lost in silence."""
     value = signed(b'{"d":{%b},"l":[]}' % DATE_THAT_CANNOT_BE_WRITTEN)
-    with pytest.raises(UnwritableSession, match=r"session\['d'\]"):
-        request(wrap(app_that(append)), value)
+    for change in (append, lambda s: s.mark_modified()):
+        with pytest.raises(UnwritableSession, match=r"session\['d'\]"):
+            request(wrap(app_that(change)), value)
+
+
+def test_key_that_came_past_the_marks_and_cannot_be_written_raises():
+    def change(session):
+        dict.__setitem__(session, "b", {1})
+        append(session)
+
+    with pytest.raises(UnwritableSession, match=r"session\['b'\]"):
+        request(wrap(app_that(change)), cookie_of({"l": []}))
 
 
 def test_nested_change_is_written_where_the_marks_say_nothing():
@@ -441,6 +493,11 @@ def test_reading_a_nested_value_does_not_rewrite_another_writers_spelling():
     client = ClientSide(Settings(secret=SECRET), lambda: NOW)
     value = client._signer.sign(b64encode(b'{"z": [1, {"y":1,"a":NaN}], "a":1}'), NOW).decode()
     assert request(wrap(app_that(lambda s: s["z"])), value).set_cookie is None
+
+
+def test_refresh_of_a_compressed_session_that_was_read_holds_what_it_held():
+    data = {"_permanent": True, "a": "x" * 1000}
+    assert read(request(wrap(app_that(lambda s: s["a"])), cookie_of(data, age=9)).cookie) == data
 
 
 def test_refresh_that_nobody_looked_at_signs_the_payload_it_read():
@@ -584,7 +641,7 @@ def test_other_scopes_pass_through(type_, run):
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), OSError("gone")])
-def test_exceptions_come_out_as_they_are(error):
+def test_exceptions_come_out_as_they_are(error, caplog):
     """W13."""
 
     async def app(scope, receive, send):
@@ -594,6 +651,7 @@ def test_exceptions_come_out_as_they_are(error):
     with pytest.raises(type(error)) as caught:
         request(wrap(app))
     assert caught.value is error
+    assert not caplog.records
 
 
 def test_what_send_raises_comes_out_as_it_is():
@@ -634,6 +692,7 @@ def test_session_changed_before_an_exception_is_saved_with_the_500():
 
 # What cannot be written
 
+MOST_OF_A = 1024 * 1024 - len('{"a":""}')
 UNWRITABLE = {
     "a set": ({"cart": [1, {"tags": {1, 2}}]}, r"session\['cart'\]\[1\]\['tags'\], a value of type set"),
     "an object": ({"a": object()}, r"session\['a'\], a value of type object"),
@@ -645,7 +704,7 @@ UNWRITABLE = {
         r"session\['a'\]\[0\], a value of type datetime",
     ),
     "too large": ({"a": random.Random(1).randbytes(20_000)}, "at most 16384 are read back.*'a' "),
-    "too much text": ({"a": "x" * 1024 * 1024}, "at most 1048576 can be read back"),
+    "too much text": ({"a": "x" * (MOST_OF_A + 1)}, "at most 1048576 can be read back"),
 }
 
 
@@ -686,10 +745,38 @@ def test_what_cannot_be_written_raises_before_the_response_starts(data, message)
         raise raised[0]
 
 
+def test_a_mebibyte_of_text_goes_round():
+    data = {"a": "x" * MOST_OF_A}
+    assert read(cookie_of(data)) == data
+
+
 def test_what_is_nested_500_levels_goes_round():
     """R5, W9."""
     data = nested(500)
     assert read(cookie_of(data)) == data
+
+
+def test_nested_session_that_was_only_read_is_answered_where_the_stack_is_nearly_at_its_end():
+    """Where it can be neither written nor read again, it has not changed."""
+    limit = sys.getrecursionlimit()
+
+    def with_room_for(calls):
+        async def app(scope, receive, send):
+            scope["session"]["a"]
+            sys.setrecursionlimit(len(inspect.stack(0)) + calls)
+            try:
+                await respond(send)
+            finally:
+                sys.setrecursionlimit(limit)
+
+        return app
+
+    cookie, answers = cookie_of({**nested(100), "b": b"tagged"}), set()
+    for calls in range(8, 120):
+        with suppress(RecursionError):  # there is not even room to look
+            answer = request(wrap(with_room_for(calls)), cookie)
+            answers.add((answer.status, answer.set_cookie))
+    assert answers == {(200, None)}
 
 
 def test_no_value_is_in_the_message_of_an_error():
@@ -701,7 +788,7 @@ def test_no_value_is_in_the_message_of_an_error():
 
 # Large cookies
 
-BIG = {"big": random.Random(1).randbytes(4000), "small": 1, "_permanent": True}
+BIG = {"big": random.Random(1).randbytes(4000), "small": 1, "_permanent": True, "smallest": 1}
 
 
 def test_large_cookie_warns_with_its_size_and_largest_keys(caplog):
@@ -712,13 +799,31 @@ def test_large_cookie_warns_with_its_size_and_largest_keys(caplog):
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert f"is {answer_size} bytes, over the 4093 of max_cookie_size" in record.message
-    assert "'big' (5345 bytes), '_permanent' (4 bytes), 'small' (1 bytes)" in record.message
+    assert "'big' (5345 bytes), '_permanent' (4 bytes), 'small' (1 bytes)." in record.message
     assert "4096 bytes of name=value" in record.message
 
 
-def test_large_cookie_raises_where_that_is_set():
-    from asgi_flask_session import CookieTooLarge
+def test_cookie_that_can_just_be_read_back_is_sent_where_no_size_is_too_large(caplog):
+    sizes = set()
+    for seed in range(40):
+        data = {"big": random.Random(seed).randbytes(12_116)}
+        with suppress(CookieTooLarge):
+            answer = request(wrap(app_that(lambda s, data=data: s.update(data)), max_cookie_size=0))
+            assert read(answer.cookie) == data
+            sizes.add(len(answer.cookie))
+    assert max(sizes) == 16384
+    assert not caplog.records
 
+
+@pytest.mark.parametrize(("limit", "warned"), [(0, 0), (1, 1), ("its size less 1", 1), ("its size", 0)])
+def test_cookie_is_large_beyond_the_size_that_is_set(limit, warned, caplog):
+    app = app_that(lambda s: s.update(a=1))
+    size = len(request(wrap(app)).set_cookie)
+    request(wrap(app, max_cookie_size={"its size": size, "its size less 1": size - 1}.get(limit, limit)))
+    assert len(caplog.records) == warned
+
+
+def test_large_cookie_raises_where_that_is_set():
     with pytest.raises(CookieTooLarge, match="max_cookie_size") as caught:
         request(wrap(app_that(lambda s: s.update(BIG)), on_large_cookie="raise"))
     assert caught.value.size > caught.value.limit == 4093
@@ -785,9 +890,21 @@ def test_change_of_what_replaced_the_session_warns(caplog):
     assert len(caplog.records) == 1
 
 
-def test_change_inside_of_what_was_put_in_warns(caplog):
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda scope, log: scope["session"].__setitem__("log", log),
+        lambda scope, log: scope["session"].setdefault("log", log),
+        lambda scope, log: scope["session"].update(log=log),
+        lambda scope, log: scope["session"].__ior__({"log": log}),
+        lambda scope, log: scope.update(session={"log": log}),
+    ],
+    ids=["assignment", "setdefault", "update", "|=", "replaced"],
+)
+def test_change_inside_of_what_was_put_in_warns(put, caplog):
     async def app(scope, receive, send):
-        log = scope["session"]["log"] = []
+        log = []
+        put(scope, log)
         await respond(send)
         log.append(1)
 
@@ -795,13 +912,23 @@ def test_change_inside_of_what_was_put_in_warns(caplog):
     assert len(caplog.records) == 1
 
 
-def test_handshake_that_is_refused_without_a_response_warns(caplog):
+def test_nested_change_after_the_headers_is_not_seen_where_that_is_off(caplog):
+    request(wrap(late(lambda session, kept: kept.append(1)), detect_nested=False), cookie_of({"l": []}))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("change", "warned"),
+    [(lambda s: s.update(a=1), [True]), (append, [True]), (lambda s: s["l"], []), (nothing, [])],
+    ids=["update", "nested", "read", "nothing"],
+)
+def test_handshake_that_is_refused_without_a_response_warns_of_a_change(change, warned, caplog):
     async def app(scope, receive, send):
-        scope["session"]["a"] = 1
+        change(scope["session"])
         await send({"type": "websocket.close"})
 
-    request(wrap(app), type="websocket", path="/ws")
-    assert ["/ws" in record.message for record in caplog.records] == [True]
+    request(wrap(app), cookie_of({"l": []}), type="websocket", path="/ws")
+    assert ["/ws" in record.message for record in caplog.records] == warned
 
 
 def test_session_deleted_after_the_headers_does_not_warn(caplog):
@@ -865,7 +992,7 @@ def test_session_replaced_by_nothing_is_deleted(value):
     assert request(wrap(replaced_by(value))).set_cookie is None
 
 
-def test_deleted_key_is_no_opinion():
+def test_deleted_key_is_no_opinion(caplog):
     """W6."""
 
     async def app(scope, receive, send):
@@ -874,13 +1001,20 @@ def test_deleted_key_is_no_opinion():
         await respond(send)
 
     assert read(request(wrap(app), cookie_of({"a": 1})).cookie) == {"a": 1, "b": 1}
+    assert not caplog.records
 
 
-class Foreign(dict):
-    modified = accessed = True
+class Marked(dict):
+    modified = True
 
 
-@pytest.mark.parametrize("value", [Foreign(x=1), 5, object()], ids=["session", "number", "object"])
+class Watched(dict):
+    accessed = True
+
+
+@pytest.mark.parametrize(
+    "value", [Marked(x=1), Watched(x=1), 5, object(), CookieAction.KEEP], ids=lambda value: type(value).__name__
+)
 def test_foreign_session_is_left_alone_with_one_warning(value, caplog):
     """W6."""
     app = wrap(replaced_by(value))
@@ -952,6 +1086,26 @@ def test_inner_app_goes_on_with_its_own_session_after_the_headers():
 
     request(wrap(wrap(app, cookie_name="other")))
     assert seen == [True]
+
+
+def test_inner_app_that_deleted_its_session_finds_none_after_the_headers():
+    seen = []
+
+    async def app(scope, receive, send):
+        del scope["session"]
+        await respond(send)
+        seen.append("session" in scope)
+
+    request(wrap(wrap(app, cookie_name="other")))
+    assert seen == [False]
+
+
+def test_scope_that_the_app_has_emptied_stays_empty():
+    async def app(scope, receive, send):
+        await respond(send)
+        scope.clear()
+
+    assert request(wrap(app), cookie_of({"a": 1})).scope == {}
 
 
 def test_scope_serves_a_second_request():
@@ -1088,6 +1242,25 @@ def test_inner_cookie_of_somebody_else_is_left_alone(caplog):
     assert "theirs" not in caplog.text
 
 
+@pytest.mark.parametrize("line", ["session=; Path=/", "session=gone; Max-Age=0; Path=/"])
+def test_inner_deletion_by_hand_leaves_our_change(line):
+    async def app(scope, receive, send):
+        scope["session"]["b"] = 1
+        await respond(send, headers=[(b"set-cookie", line.encode())])
+
+    assert read(request(wrap(app), cookie_of({"a": 1})).cookie) == {"b": 1}
+
+
+def test_inner_cookie_and_ours_make_one_where_a_forged_one_came():
+    theirs = cookie_of({"v": 2})
+
+    async def app(scope, receive, send):
+        scope["session"]["a"] = 1
+        await respond(send, headers=[(b"set-cookie", f"session={theirs}; Path=/".encode())])
+
+    assert read(request(wrap(app), "forged").cookie) == {"v": 2, "a": 1}
+
+
 def test_inner_cookie_of_another_name_is_no_matter():
     async def app(scope, receive, send):
         scope["session"]["a"] = 1
@@ -1114,6 +1287,27 @@ def test_several_cookie_headers_arrive_as_one():
         assert scopes[0]["headers"] == [(b"host", b"h"), (b"cookie", b"x=1; session=" + a)]
         assert len(headers) == 3
         assert excluded or scopes[0]["session"] == {"a": 1}
+
+
+@pytest.mark.parametrize("headers", [[(b"host", b"h")], ((b"host", b"h"),)], ids=["list", "tuple"])
+def test_headers_that_are_no_matter_stay_the_same_object(headers):
+    assert request(wrap(app_that(nothing)), scope=scope_for() | {"headers": headers}).scope["headers"] is headers
+
+
+def test_request_may_have_no_headers():
+    assert request(wrap(app_that(lambda s: s.update(a=1))), scope={"type": "http", "path": "/"}).cookie
+
+
+@pytest.mark.parametrize("type_", ["http", "websocket", "lifespan"])
+@pytest.mark.parametrize("store", [None, "memory:"])
+def test_app_receives_what_the_server_says(type_, store):
+    heard = []
+
+    async def app(scope, receive, send):
+        heard.append((await receive())["type"])
+
+    request(wrap(app, store=store), scope=scope_for(type=type_))
+    assert heard == ["http.request"]
 
 
 def test_headers_that_can_be_read_but_once_are_kept_for_the_app():
@@ -1151,6 +1345,7 @@ def test_of_two_cookies_of_one_name_the_first_counts():
         ("/static/x", "/api", True),
         ("/apistatic/x", "/api", False),
         ("/api", "/api", False),
+        ("/SIX/static/x", "/SIX", True),
         ("/a/b", "", True),
         ("/a", "", False),
     ],
@@ -1182,6 +1377,23 @@ def test_exclude_may_be_a_callable_on_the_scope():
 # Names and settings
 
 
+class InBytes:
+    """A serializer that makes bytes, as msgpack's do."""
+
+    def dumps(self, value):
+        return json.dumps(value).encode()
+
+    def loads(self, text):
+        assert type(text) is bytes
+        return json.loads(text)
+
+
+def test_serializer_may_make_bytes():
+    cookie = cookie_of({"a": [1]}, serializer=InBytes())
+    answer = request(wrap(app_that(lambda s: s["a"].append(2)), serializer=InBytes()), cookie)
+    assert read(answer.cookie, serializer=InBytes()) == {"a": [1, 2]}
+
+
 def test_scope_key_and_cookie_name_can_be_set():
     async def app(scope, receive, send):
         assert "session" not in scope
@@ -1199,6 +1411,7 @@ def test_keyword_beside_settings_replaces_the_field():
         "always",
         "another-secret-of-tests",
     )
+    assert FlaskSessionASGI(app_that(nothing), settings=settings, cookie_name="two").settings.cookie_name == "two"
     assert FlaskSessionASGI(app_that(nothing), settings=settings).settings is settings
 
 

@@ -188,9 +188,30 @@ def test_django_timestamp_that_is_none(stamp):
     assert read(Django, cookie) is None
 
 
+@pytest.mark.parametrize(
+    ("stamp", "now", "is_read"),
+    [
+        ("0" * 5 + base62(NOW), NOW, True),
+        ("0" * 6 + base62(NOW), NOW, False),
+        ("0", 0, True),
+        ("", 0, False),
+        ("z", 61, True),
+    ],
+)
+def test_django_timestamp_has_one_to_eleven_digits(stamp, now, is_read):
+    assert (read(Django, django_cookie(DATA, stamp=stamp), now=now) == KEPT) is is_read
+
+
 def test_cookie_that_is_too_long_is_none(theirs):
     cookie = theirs.cookie({"a": "x" * 16_384})
     assert read(theirs, cookie) is None
+
+
+@pytest.mark.parametrize(("zeros", "is_read"), [(1, True), (2, False)])
+def test_cookie_of_the_greatest_length_is_read(zeros, is_read):
+    cookie = django_cookie({"a": "x" * 12_241}, stamp="0" * zeros + base62(NOW))
+    assert len(cookie) == 16_383 + zeros
+    assert (read(Django, cookie) is not None) is is_read
 
 
 def test_every_other_spelling_of_a_cookie_is_none(theirs):

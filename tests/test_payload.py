@@ -4,7 +4,7 @@ import base64
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asgi_flask_session import BadCookie
@@ -12,6 +12,7 @@ from asgi_flask_session.payload import MAX_NESTING, MAX_TEXT, b64decode, b64enco
 
 
 @given(st.binary(max_size=200))
+@example(b"\0\0\x17")  # which ends in X
 def test_base64_goes_round_as_the_library_spells_it(data):
     assert b64encode(data) == base64.urlsafe_b64encode(data).rstrip(b"=")
     assert b64decode(b64encode(data)) == data
@@ -51,6 +52,9 @@ def test_no_two_texts_decode_to_one_value(data, text):
 
 
 @given(st.binary(max_size=2000))
+@example(b"(xxxxxxxxxx")  # compressed as long as it is
+@example(b"(xxxxxxxxxxx")  # one shorter
+@example(b"(xxxxxxxxxxxx")  # two
 def test_payload_goes_round(text):
     payload = encode(text)
     assert decode(payload) == text
@@ -88,6 +92,9 @@ def test_nesting_is_bounded(opening):
     fits = opening * MAX_NESTING + b"1" + closing * MAX_NESTING
     assert not nested_too_deep(fits)
     assert nested_too_deep(opening + fits + closing)
+    beside = b"[[],{},"
+    assert not nested_too_deep(beside + fits.removeprefix(opening).removesuffix(closing) + b"]")
+    assert nested_too_deep(beside + fits + b"]")
 
 
 @pytest.mark.parametrize("string", [b'"%s"', b'"\\"%s"', b'"%s', b'"%s\\'], ids=str)

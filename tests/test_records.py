@@ -78,6 +78,7 @@ WRITTEN = [
     ("json", {"a": [1, -1.5, False, {"b": []}]}, b'{"a":[1,-1.5,false,{"b":[]}]}'),
     ("json", {"a": '"\\/\x00\n'}, b'{"a":"\\"\\\\/\\u0000\\n"}'),
     ("json", {"_flashes": [("message", "hi")]}, b'{"_flashes":[["message","hi"]]}'),
+    ("json", {"é": {"é": 1}}, b'{"\xc3\xa9":{"\xc3\xa9":1}}'),
     ("json", {"a": {" t": 1, "b": 2}}, b'{"a":{" t":1,"b":2}}'),
     ("json", {}, b"{}"),
 ]
@@ -173,6 +174,8 @@ REFUSED = [
     ({"a": {True: 2}}, "session['a'], a dict with a key of type bool"),
     ({"a": {(1, 2): 2}}, "session['a'], a dict with a key of type tuple"),
     ({"a": {"\udfff": 2}}, "session['a'], a dict with a key of type str"),
+    ({"a" * 96: {1}}, f"session['{'a' * 96}'], a value of type set"),
+    ({"a" * 97: {1}}, f"session['{'a' * 97}'..., a value of type set"),
     ({1: 2}, "session, a dict with a key of type int"),
     ({"a": {" t": [1]}}, "session['a'], a dict that would be read as a tag"),
     ({" d": ""}, "session, a dict that would be read as a tag"),
@@ -408,6 +411,12 @@ def test_settings_for_messagepack_without_msgspec_say_what_to_install():
         Records(Settings(SECRET, record_format="msgpack"))
 
 
+@pytest.mark.usefixtures("_no_msgspec")
+@pytest.mark.parametrize("form", KINDS)
+def test_settings_for_other_formats_need_no_msgspec(form):
+    assert Records(Settings(SECRET, record_format=form)).dumps({"a": 1}, form) == b'{"a":1}'
+
+
 # Serializers of the application
 
 
@@ -460,7 +469,7 @@ def test_serializer_of_bytes_writes_and_reads_what_is_its_own():
 
 def test_serializer_of_text_is_written_in_utf_8():
     accented = SimpleNamespace(
-        dumps=lambda data: "é" + json.dumps(data), loads=lambda text: json.loads(text.removeprefix("é"))
+        dumps=lambda data: "é" + json.dumps({**data}), loads=lambda text: json.loads(text.removeprefix("é"))
     )
     own = Records(Settings(SECRET, serializer=accented))
     assert own.dumps({"a": 1}, "tagged") == b'\xc3\xa9{"a": 1}'

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from asgi_flask_session import Session
+from asgi_flask_session.session import plain
 
 # What dict has that neither reads nor changes the data of one.
 NEUTRAL = {
@@ -68,6 +69,7 @@ def test_permanent_is_a_key():
     session.permanent = 1
     assert session == {"_permanent": True}
     assert session.modified
+    assert session.permanent is True
 
 
 def test_signed_at_is_aware_and_settable():
@@ -102,10 +104,29 @@ def test_what_fails_changes_nothing_and_raises_as_dict_does(call):
     assert not session.modified
 
 
+def test_popitem_of_an_empty_session_has_read_it():
+    session = Session()
+    with pytest.raises(KeyError):
+        session.popitem()
+    assert session.accessed
+
+
+def test_plain_copy_of_the_data_marks_nothing():
+    session = Session({"a": [1]})
+    assert type(plain(session)) is dict
+    assert plain(session) == {"a": [1]}
+    assert not session.accessed
+
+
 def test_results_are_those_of_a_dict():
     session = Session({"a": 1, "b": 2})
     assert list(session) == ["a", "b"]
     assert list(reversed(session)) == ["b", "a"]
+    assert "a" in session
+    assert "z" not in session
+    assert session == Session(session)
+    assert not session != Session(session)  # noqa: SIM202  # both operators are asked
+    assert Session(a=1).pop("a", 5) == 1
     assert session.pop("a") == 1
     assert session.pop("a", default=5) == 5
     assert session.get("a", default=6) == 6
@@ -128,3 +149,6 @@ def test_marks_can_be_set_from_outside():
     session.new = False
     session.sid = "x"
     assert (session.accessed, session.modified, session.new, session.sid) == (True, True, False, "x")
+    session.get("a")
+    session.accessed = False
+    assert not session.accessed

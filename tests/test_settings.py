@@ -54,6 +54,7 @@ def test_keywords_are_the_fields():
 def test_equal_settings_are_equal():
     assert Settings(secret=SECRET) == Settings(secret=SECRET)
     assert Settings(secret=SECRET) != Settings(secret=SECRET, cookie_name="other")
+    assert hash(Settings(secret=SECRET)) != hash(Settings(secret=SECRET, cookie_name="other"))
     assert Settings(secret=SECRET) != OwnSettings(secret=SECRET)
     assert len({Settings(secret=SECRET), Settings(secret=SECRET), OwnSettings(secret=SECRET)}) == 2
 
@@ -87,17 +88,46 @@ def test_secret_wrappers_are_unwrapped(secret):
     assert Settings(secret=secret, secret_fallbacks=[secret]).keys == [SECRET, SECRET]
 
 
-@pytest.mark.parametrize("secret", ["dev", "CHANGEME", b"secret", "fifteen-letters"])
-def test_weak_secret_warns_where_the_settings_are_made(secret):
+WELL_KNOWN, SHORT = "well-known sample .*token_hex", "shorter than 16 bytes: .*token_hex"
+WEAK = [
+    ("dev", WELL_KNOWN),
+    ("CHANGEME", WELL_KNOWN),
+    (b"secret", WELL_KNOWN),
+    ("Hard to guess string", WELL_KNOWN),
+    ("fifteen-letters", SHORT),
+    (b"\xff" * 15, SHORT),
+]
+
+
+@pytest.mark.parametrize(("secret", "message"), WEAK)
+def test_weak_secret_warns_where_the_settings_are_made(secret, message):
     def make():
         settings = Settings(secret=secret)
         settings.replace(cookie_name="other")
         Settings.from_mapping({"SECRET_KEY": secret})
         FlaskSessionASGI(print, secret)
 
-    with pytest.warns(SessionWarning, match="token_hex") as caught:
+    with pytest.warns(SessionWarning, match=message) as caught:
         make()
-    assert [warning.filename for warning in caught] == [__file__] * 4
+    first = make.__code__.co_firstlineno + 1
+    assert [(warning.filename, warning.lineno) for warning in caught] == [
+        (__file__, line) for line in range(first, first + 4)
+    ]
+
+
+@pytest.mark.parametrize("module", ["asgi_flask_session.adapters.one", "quart_plugin.one"])
+def test_weak_secret_warns_outside_of_our_packages(module):
+    inside = {"__name__": module, "Settings": Settings}
+    exec("def make(): return Settings(secret='dev')", inside)
+    with pytest.warns(SessionWarning, match=WELL_KNOWN) as caught:
+        inside["make"]()
+    assert caught[0].filename == __file__
+
+
+def test_weak_secret_warns_in_code_of_no_module():
+    with pytest.warns(SessionWarning, match=WELL_KNOWN) as caught:
+        exec(compile("Settings(secret='dev')", "typed in", "exec"), {"Settings": Settings})
+    assert caught[0].filename == "typed in"
 
 
 def test_keys_are_in_flasks_order():
@@ -125,6 +155,18 @@ def test_lifetimes_are_kept_as_timedelta(value):
     expected = value if isinstance(value, timedelta) else timedelta(seconds=value)
     assert settings.permanent_lifetime == settings.refresh_after == settings.absolute_lifetime == expected
     assert settings.clock_skew == settings.store_timeout == expected
+
+
+def test_values_are_kept_in_one_form():
+    settings = Settings(
+        secret=SECRET,
+        secret_fallbacks=iter(["old"]),
+        cookie_samesite="lax",
+        exclude=iter(["/static"]),
+        migrate_from=iter([print]),
+    )
+    assert (settings.secret_fallbacks, settings.cookie_samesite) == (("old",), "Lax")
+    assert (settings.exclude, settings.migrate_from) == (("/static",), (print,))
 
 
 # From Flask's names
@@ -220,6 +262,10 @@ def test_impossible_value_in_a_config_is_refused(config, message):
         Settings.from_mapping({"SECRET_KEY": SECRET, **config})
 
 
+def test_secret_beside_a_config_without_one_is_taken():
+    assert Settings.from_mapping({}, secret=SECRET).secret == SECRET
+
+
 @pytest.mark.parametrize("config", [{}, {"SECRET_KEY": None}, {"SECRET_KEY": ""}], ids=str)
 def test_config_without_a_secret_is_refused(config):
     with pytest.raises(SettingsError, match="SECRET_KEY"):
@@ -254,14 +300,35 @@ def test_from_flask_takes_the_interface_too():
 def test_from_flask_asks_the_interface_for_its_cookie():
     class Interface:
         def get_cookie_name(self, app):
-            return "mine"
+            return app.name
 
         def get_cookie_domain(self, app):
             return "example.com"
 
-    app = SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=Interface())
+        def get_cookie_secure(self, app):
+            return True
+
+    app = SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=Interface(), name="mine")
     settings = Settings.from_flask(app)
     assert (settings.cookie_name, settings.cookie_domain, settings.cookie_path) == ("mine", "example.com", "/")
+    assert settings.cookie_secure
+    app.session_interface = SimpleNamespace(
+        get_cookie_path=lambda app: "/" + app.name,
+        get_cookie_httponly=lambda app: False,
+        get_cookie_secure=lambda app: True,
+        get_cookie_partitioned=lambda app: True,
+        get_cookie_samesite=lambda app: "Lax",
+    )
+    settings = Settings.from_flask(app)
+    assert (settings.cookie_path, settings.cookie_samesite) == ("/mine", "Lax")
+    assert (settings.cookie_httponly, settings.cookie_secure, settings.cookie_partitioned) == (False, True, True)
+
+
+def test_from_flask_asks_an_interface_of_ours_for_its_settings():
+    own = Settings(secret=SECRET, cookie_name="mine", salt="own")
+    interface = SimpleNamespace(settings_of=lambda app: own if app.name == "app" else None, salt="other")
+    app = SimpleNamespace(config={}, session_interface=interface, name="app")
+    assert Settings.from_flask(app, cookie_path="/x") == own.replace(cookie_path="/x")
 
 
 def interface_of(module, **attributes):
@@ -279,10 +346,17 @@ def test_from_flask_takes_what_flask_session_was_told():
     assert isinstance(settings.serializer, TaggedJSONSerializer)
 
 
-@pytest.mark.parametrize("encoder", ["msgspec.msgpack", "own"])
-def test_from_flask_takes_flask_sessions_other_encoder_for_msgpack(encoder):
-    serializer = SimpleNamespace(encoder=type("Encoder", (), {"__module__": encoder})())
-    interface = interface_of("flask_session.redis.redis", serializer=serializer)
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        *({"serializer": SimpleNamespace(encoder=interface_of(name))} for name in ("msgspec.msgpack", "own")),
+        {"serializer": object()},
+        {},
+    ],
+    ids=["msgspec.msgpack", "own", "no encoder", "no serializer"],
+)
+def test_from_flask_takes_flask_sessions_other_encoder_for_msgpack(attributes):
+    interface = interface_of("flask_session.redis.redis", **attributes)
     settings = Settings.from_flask(SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=interface))
     assert settings.record_format == "msgpack"
 
@@ -291,7 +365,16 @@ def test_from_flask_takes_what_quart_session_was_told():
     interface = interface_of("quart_session.sessions", key_prefix="q:", use_signer=True, permanent=False)
     settings = Settings.from_flask(SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=interface))
     assert (settings.key_prefix, settings.sign_ids, settings.permanent, settings.id_bytes) == ("q:", True, False, 32)
-    assert settings.record_format == "tagged"
+    assert (settings.record_format, settings.protection, settings.trusted_proxies) == ("tagged", False, 0)
+
+
+@pytest.mark.parametrize("protection", [True, False, "strong", None])
+@pytest.mark.parametrize("proxied", [True, False, "X-Real-IP", None])
+def test_from_flask_takes_quart_sessions_protection(protection, proxied):
+    told = {"SESSION_PROTECTION": protection, "SESSION_REVERSE_PROXY": proxied}
+    interface = interface_of("quart_session.sessions", _config=told)
+    settings = Settings.from_flask(SimpleNamespace(config={"SECRET_KEY": SECRET}, session_interface=interface))
+    assert (settings.protection, settings.trusted_proxies) == (protection is True, int(proxied is True))
 
 
 def test_from_flask_asks_no_other_interface_of_ids():
@@ -316,10 +399,10 @@ def test_from_env_reads_json_where_it_is_json(monkeypatch):
         "APP_OTHER": "1",
     }.items():
         monkeypatch.setenv(name, text)
-    settings = Settings.from_env("APP_")
+    settings = Settings.from_env("APP_", refresh_after=5)
     assert settings.keys == ["old", "12345678901234567890"]
     assert (settings.cookie_secure, settings.cookie_name, settings.cookie_path) == (True, "s", "/x")
-    assert settings.permanent_lifetime == timedelta(minutes=1)
+    assert (settings.permanent_lifetime, settings.refresh_after) == (timedelta(minutes=1), timedelta(seconds=5))
 
 
 @pytest.mark.parametrize(
@@ -349,6 +432,11 @@ class OwnStore:
 REFUSED = [
     ({"secret": None}, "long random str or bytes"),
     ({"secret": 5}, "secret is a int"),
+    ({"secret": type("Secret", (), {"__module__": "own"})()}, "secret is a Secret"),
+    ({"secret": type("URL", (), {"__module__": "starlette.datastructures"})()}, "secret is a URL"),
+    ({"secret": "\ud800" * 20}, "secret has surrogates"),
+    ({"secret_fallbacks": ["\ud800"]}, "secret_fallbacks has surrogates"),
+    ({"secret_fallbacks": 5}, "secret_fallbacks is a int"),
     ({"secret": "  "}, "empty"),
     ({"secret": b""}, "empty"),
     ({"secret_fallbacks": "old"}, r"write \['old key'\]"),
@@ -373,7 +461,8 @@ REFUSED = [
     *(({"refresh_after": v}, "refresh_after is") for v in (-5, 0, timedelta(0), "")),
     ({"absolute_lifetime": 0}, "absolute_lifetime is"),
     ({"cookie_path": "/\ud800"}, "surrogates"),
-    ({"cookie_path": "/" + "é" * 400}, "over 1024 bytes"),
+    ({"cookie_path": "/" + "Ā" * 170 + "x" * 4}, "over 1024 bytes"),
+    ({"cookie_domain": ":80"}, "cookie_domain"),
     ({"serializer": TaggedJSONSerializer}, "dumps"),
     ({"absolute_lifetime": "x"}, "absolute_lifetime is"),
     ({"clock_skew": -1}, "clock_skew is"),
@@ -383,7 +472,7 @@ REFUSED = [
     ({"on_large_cookie": "ignore"}, "'warn' or 'raise'"),
     ({"vary": "never"}, "'accessed' or 'always'"),
     ({"key_derivation": "pbkdf2"}, "'hmac' or 'concat'"),
-    ({"salt": None}, "cookie-session"),
+    *(({"salt": v}, "cookie-session") for v in (None, "\ud800")),
     *(({"digest_method": v}, "hashlib.sha256") for v in ("sha256", None, len, lambda: None)),
     ({"serializer": object()}, "loads reads what dumps wrote"),
     ({"scope_key": ""}, "scope_key"),
@@ -427,7 +516,17 @@ def test_impossible_setting_is_refused(given, message):
     "given",
     [
         {"cookie_name": "__Host-s", "cookie_secure": True},
+        {"secret": "a" * 16},
+        {"secret": b"\xff" * 16},
         {"cookie_samesite": "none", "cookie_secure": True},
+        {"cookie_samesite": "STRICT"},
+        {"cookie_path": "/" + "x" * 1023},
+        {"cookie_path": "/" + "Ā" * 170 + "x" * 3},
+        {"cookie_domain": "X"},
+        {"cookie_domain": "example.com:80"},
+        {"salt": b"\xff"},
+        {"exclude": lambda scope: True},
+        {"is_revoked": lambda session, signed_at: True},
         {"cookie_domain": "localhost"},
         {"cookie_domain": ".example.com"},
         {"max_cookie_size": 0},

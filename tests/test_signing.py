@@ -4,12 +4,14 @@ import hashlib
 
 import itsdangerous
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asgi_flask_session import BadCookie
 from asgi_flask_session.signing import CookieSigner
 
 NOW = 1_700_000_000
-KEYS = ["oldest", b"older", "current-key", "k" * 200]
+KEYS = ["oldest", b"older", "current-key", "k" * 200, "b" * 64]  # the last is a block of SHA-1
 
 
 def pair(keys, derivation="hmac", digest=hashlib.sha1, salt="cookie-session"):
@@ -20,11 +22,19 @@ def pair(keys, derivation="hmac", digest=hashlib.sha1, salt="cookie-session"):
 
 @pytest.mark.parametrize("derivation", ["hmac", "concat", "django-concat", "none"])
 @pytest.mark.parametrize("digest", [hashlib.sha1, hashlib.sha256, hashlib.sha512, hashlib.blake2b])
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_signs_as_itsdangerous(derivation, digest, count):
     ours, theirs = pair(KEYS[:count], derivation, digest)
     assert ours.sign(b"payload", NOW) == theirs.sign(b"payload")
     assert ours.unsign(theirs.sign(b".pay.load")) == (b".pay.load", NOW)
+
+
+def test_signature_may_end_in_any_letter():
+    """As that of SHA-384, which needs no padding."""
+    ours, theirs = pair(["key"], digest=hashlib.sha384)
+    values = [ours.sign(b"%d" % number, NOW) for number in range(500)]
+    assert values == [theirs.sign(b"%d" % number) for number in range(500)]
+    assert len({value[-1] for value in values}) == 64
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -66,6 +76,12 @@ def test_timestamps_go_round(timestamp):
         assert ours.unsign(value) == (b"p", timestamp)
     else:  # itsdangerous spells it with no character at all
         assert value.startswith(b"p..")
+
+
+@given(st.integers(1, 2**64 - 1))
+def test_any_timestamp_goes_round(timestamp):
+    ours, _ = pair(["key"])
+    assert ours.unsign(ours.sign(b"p", timestamp)) == (b"p", timestamp)
 
 
 def test_signature_has_one_spelling():

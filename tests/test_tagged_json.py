@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from markupsafe import Markup
 
-from asgi_flask_session import JSONTag, TaggedJSONSerializer
+from asgi_flask_session import JSONTag, TaggedJSONSerializer, tagged_json
 from asgi_flask_session.tagged_json import find_unwritable
 
 ID = UUID("12345678123456781234567812345678")
@@ -36,6 +36,11 @@ class Html:
         return "<i>"
 
 
+@dataclasses.dataclass
+class Card:
+    title: Html
+
+
 Pair = namedtuple("Pair", "a b")
 
 KNOWN = [
@@ -49,6 +54,8 @@ KNOWN = [
     ({" di": {" u": ID}}, '{" di":{" di__":{" di":{" u__":{" u":"12345678123456781234567812345678"}}}}}'),
     ({" t": 1, "a": 2}, '{" t":1,"a":2}'),
     ([{}, [], ()], '[{},[],{" t":[]}]'),
+    ({"a": (1,), "b": 2, "c": {"d": b""}}, '{"a":{" t":[1]},"b":2,"c":{"d":{" b":""}}}'),
+    (-1, "-1"),
 ]
 
 
@@ -68,11 +75,13 @@ ONE_WAY = [
     (date(2023, 11, 14), '"Tue, 14 Nov 2023 00:00:00 GMT"', "Tue, 14 Nov 2023 00:00:00 GMT"),
     (Decimal("1.10"), '"1.10"', "1.10"),
     (Point(1, date(2023, 11, 14)), '{"day":"Tue, 14 Nov 2023 00:00:00 GMT","x":1}', None),
+    (Card(Html()), '{"title":"<i>"}', None),
     (Colour.RED, "1", 1),
     (OrderedDict(b=1, a=2), '{"a":2,"b":1}', {"a": 2, "b": 1}),
     (OrderedDict({" t": 1}), '{" di":{" t__":1}}', {" t": 1}),
     (Pair(1, [2]), '{" t":[1,[2]]}', (1, [2])),
     ({1: 1}, '{"1":1}', {"1": 1}),
+    (float("inf"), "Infinity", float("inf")),
 ]
 
 
@@ -82,6 +91,32 @@ def test_value_is_written_as_flask_writes_it(value, text, back):
     assert serializer.dumps(value) == text
     if back is not None:
         assert serializer.loads(text) == back
+
+
+@pytest.mark.parametrize("make", [json.encoder.c_make_encoder, None], ids=["in C", "without C"])
+def test_text_is_the_same_where_json_has_no_part_in_c(monkeypatch, make):
+    monkeypatch.setattr(json.encoder, "c_make_encoder", make)
+    monkeypatch.setattr(tagged_json, "_encode", tagged_json._encoder())
+    for value, text, *_ in KNOWN + ONE_WAY:
+        assert TaggedJSONSerializer().dumps(value) == text
+    for value in (object(), {(1, 2): 3}, {1: 0, "1": 0}):
+        with pytest.raises(TypeError):
+            TaggedJSONSerializer().dumps(value)
+
+
+def test_value_of_a_type_that_nobody_knows_is_named():
+    with pytest.raises(TypeError, match="Object of type object is not JSON serializable"):
+        TaggedJSONSerializer().dumps({"a": [object()]})
+
+
+def test_blanks_around_the_text_are_no_matter():
+    assert TaggedJSONSerializer().loads('\n {"a":1} ') == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ["", " ", "x", "{", "1 2", '{"a":1}}'])
+def test_text_that_is_no_json_raises_value_error(text):
+    with pytest.raises(ValueError, match="."):
+        TaggedJSONSerializer().loads(text)
 
 
 @pytest.mark.parametrize("text", ['{"\\u0020t":[1]}', '{ " t" : [1] }', ' {" t":[1]} '])
@@ -97,7 +132,7 @@ def test_date_that_is_none_reads_as_none(text):
 
 @pytest.mark.parametrize(
     "text",
-    ['{" t":1}', '{" b":1}', '{" b":"A"}', '{" u":"x"}', '{" u":1}', '{" d":1}', '{" di":1}', '{" di":{}}', "{", ""],
+    ['{" t":1}', '{" b":1}', '{" b":"A"}', '{" u":"x"}', '{" u":1}', '{" d":1}', '{" di":1}', '{" di":{}}'],
 )
 def test_tag_with_wrong_content_raises(text):
     with pytest.raises(Exception, match="."):
@@ -144,6 +179,12 @@ def test_custom_tags_go_round_at_their_place_in_the_order():
     back = serializer.loads(text)
     assert back == value
     assert type(back["o"]) is OrderedDict
+
+
+def test_custom_tag_goes_round_though_its_key_starts_with_no_space():
+    serializer = TaggedJSONSerializer()
+    serializer.register(TagSet)
+    assert serializer.loads(serializer.dumps({1, 2})) == {1, 2}
 
 
 def test_default_tags_of_a_subclass_count():

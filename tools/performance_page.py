@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
-SCRIPTS = ["middleware", "codec", "quart_requests", "stores", "parsing"]
+SCRIPTS = ["middleware", "codec", "servers", "quart_requests", "stores", "parsing", "imports"]
 HEAD = """\
 # Performance
 

@@ -96,6 +96,15 @@ async def awho(request):
     return [user.is_authenticated, getattr(user, "username", None)]
 
 
+async def aboth_users(request):
+    return await request.auser() == request.user
+
+
+async def aassign_user(request):
+    request.session = {"_user_id": str(await sync_to_async(lambda: django_user().pk)())}
+    return await awho(request)
+
+
 def flask_log_in(request):
     from asgi_flask_session.adapters.django.login import login_user
 
@@ -175,6 +184,7 @@ ACTIONS = {
     "exists": lambda request: request.session.exists(request.GET["key"]),
     "key": lambda request: request.session.session_key,
     "is true": lambda request: bool(request.session),
+    "is empty": lambda request: request.session.is_empty(),
     "save": save,
     "expire": expire,
     "expiry": expiry,
@@ -208,6 +218,8 @@ ASYNC_ACTIONS = {
     "log in": alog_in,
     "log out": auth.alogout,
     "who": awho,
+    "both users": aboth_users,
+    "assign user": aassign_user,
 }
 
 

@@ -172,6 +172,13 @@ def test_session_is_true_if_there_is_data(browser, site, flask, do):
     assert (before, browser.ask(site, f"{do}/is true").json) == (False, True)
 
 
+@EACH
+def test_session_is_empty_until_there_is_data(browser, site, flask, do):
+    before = browser.ask(site, f"{do}/is empty").json
+    browser.ask(flask, "/count")
+    assert (before, browser.ask(site, f"{do}/is empty").json) == (True, False)
+
+
 def test_marks_are_those_of_the_session(browser, site, flask):
     for action in ("modified", "accessed"):
         before, _, after = browser.ask(site, f"/do/{action}").json
@@ -685,6 +692,18 @@ def test_own_user_loader(browser, members_site, flask, do, loader):
         assert browser.ask(members_site, url).json == [True, "guest 7"]
         browser.ask(flask, "/login/nobody")
         assert browser.ask(members_site, url).json == [False, ""]
+
+
+def test_user_is_loaded_once_in_a_request_that_asks_in_both_ways(browser, members_site, flask):
+    loaded = []
+    with override_settings(FLASK_LOGIN_USER_LOADER=lambda user_id: loaded.append(user_id) or Guest(user_id)):
+        browser.ask(flask, "/login/7")
+        assert browser.ask(members_site, "/ado/both users").json is True
+    assert loaded == ["7"]
+
+
+def test_user_of_a_session_that_was_assigned_to_the_request(browser, members_site):
+    assert browser.ask(members_site, "/ado/assign user").json == [True, "ada"]
 
 
 def test_admin_is_open_to_staff_that_is_logged_in_to_flask(browser, way, flask):

@@ -10,6 +10,7 @@ import flask
 import pytest
 from driver import NOW, SECRET, app_that, request
 from flask import session
+from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user, logout_user
 from flask_wtf import CSRFProtect
@@ -142,12 +143,36 @@ def test_a_changed_config_is_seen(interface):
     assert client.get("/get").text == "2"
 
 
+def test_a_key_added_to_the_list_of_the_old_ones_is_seen():
+    old = app_with(FlaskSessionInterface(), SECRET_KEY="the-secret-of-before").test_client()
+    old.get("/set")
+    app = app_with(FlaskSessionInterface(), SECRET_KEY_FALLBACKS=[])
+    client = app.test_client()
+    client.set_cookie("session", old.get_cookie("session").value)
+    assert client.get("/get").text == "None"
+    app.config["SECRET_KEY_FALLBACKS"].append("the-secret-of-before")
+    assert client.get("/get").text == "1"
+
+
 def test_the_cookie_is_the_one_that_flask_writes(monkeypatch):
     app = app_with(FlaskSessionInterface(clock=lambda: NOW))
     monkeypatch.setattr("time.time", lambda: NOW)
     ours = app.test_client().get("/set").headers["Set-Cookie"]
     app.session_interface = SecureCookieSessionInterface()
     assert app.test_client().get("/set").headers["Set-Cookie"] == ours
+
+
+def test_a_serializer_below_flasks_that_writes_otherwise_writes_the_asgi_sides_cookie_too():
+    class Spaced(TaggedJSONSerializer):
+        def dumps(self, value):
+            return json.dumps(self.tag(value), indent=1)
+
+    app = app_with(SecureCookieSessionInterface())
+    app.session_interface.serializer = Spaced()
+    settings = Settings.from_flask(app)
+    client = app.test_client()
+    client.set_cookie("session", request(FlaskSessionASGI(app_that(lambda s: s.update(n=7)), settings=settings)).cookie)
+    assert (settings.serializer, client.get("/get").text) == (app.session_interface.serializer, "7")
 
 
 def test_the_store_is_shared_with_the_asgi_side():
@@ -365,14 +390,20 @@ def test_no_view_runs_with_a_session_that_could_not_be_read():
 def test_a_first_write_while_the_store_is_down_is_a_503_in_place_of_the_response():
     response = app_with(FlaskSessionInterface(store=Broken())).test_client().get("/set")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.text.startswith("The session store is not available.")
     assert "Set-Cookie" not in response.headers
 
 
-def test_a_store_that_is_down_can_raise():
+@pytest.mark.parametrize("cookie", [None, "0123456789abcdef"], ids=["writing", "reading"])
+def test_a_store_that_is_down_can_raise(cookie):
     app = app_with(FlaskSessionInterface(store=Broken(), on_store_error="raise"))
     app.testing = True
+    client = app.test_client()
+    if cookie is not None:
+        client.set_cookie("session", cookie)
     with pytest.raises(StoreUnavailable):
-        app.test_client().get("/set")
+        client.get("/set" if cookie is None else "/untouched")
 
 
 def test_the_sessions_of_a_user_are_revoked():
@@ -391,6 +422,44 @@ def test_sessions_in_cookies_are_not_to_be_revoked():
     interface = FlaskSessionInterface()
     with pytest.raises(SettingsError, match="set a store, or is_revoked"):
         interface.revoke_user(app_with(interface), "7")
+
+
+def test_a_store_that_cannot_look_through_its_records_revokes_nobody():
+    interface = FlaskSessionInterface(store=Broken())
+    with pytest.raises(NotImplementedError, match="Broken cannot list the sessions of a user"):
+        interface.revoke_user(app_with(interface), "7")
+
+
+def test_regenerate_of_the_interface_gives_a_new_id():
+    store = MemoryStore()
+    interface = FlaskSessionInterface(store=store)
+    app = app_with(interface)
+    app.add_url_rule("/regenerate", view_func=lambda: interface.regenerate(session) or "done")
+    client = app.test_client()
+    client.get("/set")
+    old = client.get_cookie("session").value
+    client.get("/regenerate")
+    assert client.get("/get").text == "1"
+    assert client.get_cookie("session").value != old
+    assert data_of(store, old) is None
+
+
+def test_a_refresh_of_a_session_that_was_revoked_meanwhile_is_kept_back(interface):
+    answers = iter([False, True])
+    client = app_with(interface).test_client()
+    client.get("/permanent")
+    interface._fields["is_revoked"] = lambda s, signed_at: next(answers)
+    client.application.config["SESSION_COOKIE_SAMESITE"] = "Lax"  # so that the settings are made anew
+    assert "Set-Cookie" not in client.get("/untouched").headers
+
+
+def test_a_change_of_a_session_that_was_revoked_meanwhile_is_saved(interface):
+    client = app_with(interface).test_client()
+    client.get("/permanent")
+    answers = iter([False, True])
+    interface._fields["is_revoked"] = lambda s, signed_at: next(answers)
+    client.application.config["SESSION_COOKIE_SAMESITE"] = "Lax"  # so that the settings are made anew
+    assert "Set-Cookie" in client.get("/set").headers
 
 
 def test_is_revoked_runs_in_the_app_context_of_the_request(interface):
@@ -433,6 +502,7 @@ def test_an_absolute_lifetime_ends_a_session_that_is_refreshed():
     ("fields", "says"),
     [
         ({"lazy": True}, "leave lazy out"),
+        ({"scope_key": "flask", "exclude": ("/static",)}, "exclude, scope_key is for ASGI apps"),
         ({"record_format": "pickle"}, "write 'tagged' or"),
         ({"store": 3}, "store is a int"),
     ],

@@ -372,6 +372,16 @@ def test_session_is_ours():
     assert (answer.json, answer.session) == (True, {"a": 1, "_permanent": True})
 
 
+def test_session_that_was_replaced_is_there_as_it_is_and_written():
+    @get("/")
+    async def handler(request: FlaskRequest) -> dict[str, Any]:
+        request.scope["session"] = {"b": 2}
+        return request.session
+
+    answer = client_of(handler).get("/", {"a": 1})
+    assert (answer.json, answer.session) == ({"b": 2}, {"b": 2})
+
+
 @pytest.mark.parametrize("kind", [dict, ByDataclass, ByStruct, ByModel])
 @pytest.mark.parametrize("store", [None, MemoryStore])
 def test_session_set_as_a_whole_is_written(kind, store):

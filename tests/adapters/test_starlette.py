@@ -369,6 +369,10 @@ def test_login_in_flask_is_known(site):
     assert [site.get(path).text for path in ("/new/private", "/new/fresh", "/new/api")] == ["ada"] * 3
 
 
+def test_nobody_is_let_in_where_a_login_is_required(site):
+    assert [site.get(f"/new/api{path}").status_code for path in ("", "/fresh")] == [401, 401]
+
+
 def test_remember_cookie_of_flask_is_known_and_not_fresh(site):
     site.post("/login", data={"user": "ada", "remember": "1"})
     del site.cookies["session"]
@@ -386,6 +390,7 @@ def test_login_here_is_known_in_flask(site):
 
 def test_remember_cookie_made_here_is_known_in_flask(site):
     answer = site.get("/new/login?remember")
+    assert "content-length" in answer.headers
     lines = sorted(line.partition("=")[0] for line in answer.headers.get_list("set-cookie"))
     assert lines == ["remember_token", "session"]
     del site.cookies["session"]

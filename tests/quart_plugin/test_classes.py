@@ -69,6 +69,7 @@ class Guarded(UserDict):
 
     permanent = SessionMixin.permanent
     modified = property(lambda self: self.data != self._before)
+    sid = property(lambda self: "one of its own")
 
 
 CLASSES = [Dict, Mixed, User, Mapping, Classic, Guarded, SecureCookieSession, OfFlaskSession, OfQuartSession]
@@ -119,6 +120,7 @@ VIEWS = {
     "/clear": lambda session: session.clear(),
     "/login/<user>": lambda session, user: session.update(_user_id=user),
     "/object": lambda session: session.update(n=object()),
+    "/new-object": lambda session: session.update(new=object()),
 }
 
 
@@ -227,6 +229,10 @@ def test_what_is_only_read_is_not_written_again(app):
     assert [response.headers.get("Vary") for _, _, response in answers[:3]] == ["Cookie"] * 3
 
 
+def test_a_cookie_that_is_no_session_is_left(app):
+    assert [answer[:2] for answer in visit(app, "/get", cookie="0123456789abcdef")] == [("None", [])]
+
+
 def test_an_emptied_session_is_gone(app):
     answers = visit(app, "/set", "/clear", "/get", "/clear")
     assert answers[1][1][0].startswith("session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0")
@@ -293,9 +299,24 @@ def test_it_is_told_whether_it_is_new(kind):
 
     @app.get("/new")
     async def is_new():
-        return str(session.new)
+        return f"{session.new} {session.modified}"
 
-    assert bodies(app, "/new", "/set", "/new") == ["True", "1", "False"]
+    assert bodies(app, "/new", "/set", "/new") == ["True False", "1", "False False"]
+
+
+@pytest.mark.parametrize("name", ["sid", "new", "modified"])
+def test_it_gets_no_mark_that_its_class_has_not(name):
+    app = app_with(interface_with(Dict, store=MemoryStore()))
+    app.add_url_rule("/has", "has", lambda: str(hasattr(session, name)))
+    assert bodies(app, "/has", "/set", "/has") == ["False", "1", "False"]
+
+
+def test_without_permanent_it_ends_with_the_browser(kind):
+    app = app_with(interface_with(type("Bare", (dict,), {}), **KINDS[kind]()))
+    answers = visit(app, "/set", "/set", "/all")
+    assert [(body, ["Expires" in line for line in lines]) for body, lines, _ in answers] == [
+        ("1", [False]), ("2", [False]), ("[('n', 2)]", []),
+    ]  # fmt: skip
 
 
 # Of a value that was put there again: Flask writes it where the class marks it.
@@ -308,9 +329,17 @@ def test_what_a_class_marks_is_written(kind, writes):
     assert len(answers[1][1]) == writes
 
 
-def test_what_cannot_be_written_is_a_500(app):
-    answers = visit(app, "/set", "/object")
+@pytest.mark.parametrize("path", ["/object", "/new-object"])
+def test_what_cannot_be_written_is_a_500(app, path):
+    answers = visit(app, "/set", path)
     assert (answers[1][2].status_code, answers[1][1]) == (500, [])
+
+
+@pytest.mark.parametrize("session_class", [Dict, User, Mapping])
+def test_an_empty_session_is_not_kept_by_permanent_beside_it(session_class, kind):
+    app = app_with(interface_with(session_class, **KINDS[kind]()))
+    app.add_url_rule("/only-permanent", "only", lambda: setattr(session, "permanent", True) or "")
+    assert [lines for _, lines, _ in visit(app, "/only-permanent")] == [[]]
 
 
 def test_without_looking_for_changes_inside_a_value_others_are_seen(session_class, kind):
@@ -394,7 +423,7 @@ def test_a_logout_takes_along_what_others_put_there_meanwhile(session_class):
 def test_a_subclass_that_is_asked_about_the_cookie_sees_a_change_inside_a_value(of_class, kind):
     class OnlyChanged(FlaskSessionInterface):
         def should_set_cookie(self, app, session):
-            return getattr(session, "modified", True)
+            return super().should_set_cookie(app, session) and getattr(session, "modified", True)
 
     app = app_with(interface_with(of_class, OnlyChanged, **KINDS[kind]()))
     assert bodies(app, "/list", "/append", "/append") == ["", "[1, 2]", "[1, 2, 2]"]
@@ -421,6 +450,12 @@ def test_a_store_that_is_down_is_a_503(session_class):
     app.before_request_funcs.clear()
     statuses += [r.status_code for _, _, r in [*visit(app, "/get", cookie="0123456789abcdef"), *visit(app, "/set")]]
     assert statuses == [503, 503, 503]
+
+
+def test_a_view_that_did_not_get_what_it_asked_of_the_store_is_a_503(session_class):
+    app = app_with(interface_with(session_class, store=Broken()))
+    app.add_url_rule("/ask", "ask", Broken().get)
+    assert [response.status_code for _, _, response in visit(app, "/ask")] == [503]
 
 
 def test_lazy_is_refused(session_class):

@@ -18,18 +18,21 @@ import missing
 import pymongo
 import pytest
 import redis
-import redis.asyncio as redis_py
+import redis.asyncio
 import sqlalchemy
 import trio
 from itsdangerous import Signer
 from pymemcache.client.base import Client, PooledClient
 from quart import Quart, Response, request, session
+from quart.sessions import SecureCookieSession
 from quart_session.redis_trio import RedisTrio
 from quart_trio import QuartTrio
 from services import memcached as memcached_servers
 from services import redis as redis_servers
 from services.processes import wait_until
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from asgi_flask_session import Session as FlaskSession
 from asgi_flask_session import SessionWarning, SettingsError
 from quart_plugin import Session
 from quart_plugin.mongodb import record_of
@@ -115,6 +118,7 @@ def memcached_server():
 
 def test_it_may_be_made_before_the_app_is_known():
     extension, apps = Session(), [app_with(SESSION_TYPE="memory") for _ in range(2)]
+    assert extension.app is None
     for app in apps:
         extension.init_app(app)
     assert [visit(app, "/set", "/set") for app in apps] == [["1", "2"], ["1", "2"]]
@@ -135,7 +139,7 @@ def test_it_may_be_made_while_the_app_is_starting(redis_server):
 
 def test_it_may_be_made_twice_of_one_app(redis_server):
     app = app_with(SESSION_TYPE="memory")
-    Session(app)
+    assert Session(app).app is app
     app.config |= {"SESSION_TYPE": "redis", "SESSION_URI": redis_server.url}
     Session(app)
     before = connections_of(redis_server)
@@ -177,6 +181,7 @@ def test_an_app_without_a_session_interface_gets_the_functions():
         cookie, seen = "", []
         for _ in range(3):
             async with real.test_request_context("/", headers={"Cookie": cookie}):
+                await old.save_session(FlaskSession(), Response(""))  # one that it has not opened
                 opened = await old.open_session(request)
                 seen.append(dict(opened))
                 opened["n"] = opened.get("n", 0) + 1
@@ -235,13 +240,16 @@ class Strange(aiomcache.Client):
 
 OVER_TLS = aiomcache.Client("localhost")
 OVER_TLS._pool.conn_args = {"ssl": True}  # for which only newer ones have an argument
+OLDER = aiomcache.Client("localhost")
+vars(OLDER._pool).pop("conn_args", None)
 
 
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"SESSION_TYPE": "dynamodb"}, "write one of 'null', 'memory'"),
+        ({"SESSION_TYPE": "dynamodb"}, "SESSION_TYPE is 'dynamodb': write one of 'null', 'memory'"),
         ({"SESSION_TYPE": ["redis"]}, "write one of 'null', 'memory'"),
+        ({"SESSION_TYPE": 3}, "SESSION_TYPE is 3: write one of 'null', 'memory'"),
         ({"SESSION_TYPE": "sqlalchemy"}, "needs SESSION_URI"),
         ({"SESSION_TYPE": "sqlalchemy", "SESSION_URI": "mysql://x"}, "write mysql.aiomysql"),
         (
@@ -266,6 +274,11 @@ OVER_TLS._pool.conn_args = {"ssl": True}  # for which only newer ones have an ar
         ({"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": Client("localhost")}, "write PooledClient"),
         ({"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": OVER_TLS}, "write SESSION_MEMCACHED_HOST"),
         ({"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": Strange("localhost")}, "write SESSION_MEMCACHED_HOST"),
+        ({"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": aiomcache.Client(None)}, "write SESSION_MEMCACHED_HOST"),
+        (
+            {"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": aiomcache.Client("a", "2")},
+            "write SESSION_MEMCACHED_HOST",
+        ),
         ({"SESSION_TYPE": "memcached", "SESSION_MEMCACHED_PORT": "first"}, "memcached://localhost:11211"),
         ({"SESSION_TYPE": "filesystem", "SESSION_URI": "file://host/path"}, "a URL of files"),
         ({"SESSION_TYPE": "filesystem", "SESSION_URI": "redis://host"}, "write SESSION_FILE_DIR"),
@@ -290,14 +303,22 @@ def test_a_config_that_cannot_work_is_refused_at_once(config, says):
     [
         ({"SESSION_TYPE": "mongodb", "SESSION_URI": "mongodb://localhost"}, "asyncio only: on trio write 'redis.trio'"),
         ({"SESSION_TYPE": "sqlalchemy", "SESSION_URI": "sqlite+aiosqlite:///x"}, "asyncio only: on trio write"),
-        ({"SESSION_TYPE": "redis", "SESSION_REDIS": redis.asyncio.Redis()}, "on trio write coredis.Redis"),
-        ({"SESSION_TYPE": "redis+trio", "SESSION_REDIS": redis.asyncio.Redis()}, "on trio write coredis.Redis"),
     ],
 )
 def test_what_runs_on_asyncio_only_is_refused_on_trio(config, says):
     app = QuartTrio(__name__)
     app.config |= config
     with pytest.raises(SettingsError, match=says):
+        Session(app)
+
+
+@pytest.mark.parametrize("package", ["redis", "valkey"])
+@pytest.mark.parametrize("kind", ["redis", "redis+trio"])
+def test_a_client_for_asyncio_is_refused_on_trio(package, kind):
+    client = pytest.importorskip(f"{package}.asyncio").from_url("redis://localhost")
+    app = QuartTrio(__name__)
+    app.config |= {"SESSION_TYPE": kind, "SESSION_REDIS": client}
+    with pytest.raises(SettingsError, match=r"on trio write coredis.Redis"):
         Session(app)
 
 
@@ -388,6 +409,23 @@ def test_settings_that_say_nothing_else_than_their_defaults_are_not_warned_of():
 # What each setting does
 
 
+@pytest.mark.parametrize(
+    ("config", "fields"),
+    [
+        ({}, {}),
+        ({"SESSION_PERMANENT": 0, "SESSION_USE_SIGNER": 1}, {"permanent": False, "sign_ids": True}),
+        ({"SESSION_PERMANENT": 1, "SESSION_USE_SIGNER": 0}, {"permanent": True, "sign_ids": False}),
+        ({"SESSION_PERMANENT": None}, {}),
+        ({"SESSION_PROTECTION": True, "SESSION_REVERSE_PROXY": True}, {"protection": True, "trusted_proxies": 1}),
+        ({"SESSION_PROTECTION": "strong", "SESSION_REVERSE_PROXY": 2}, {"trusted_proxies": 2}),
+    ],
+)
+def test_what_the_config_does_not_say_is_as_in_quart_session(config, fields):
+    found = extended(**config).session_interface._fields
+    del found["store"]
+    assert found == {"permanent": True, "protection": False, "trusted_proxies": 0, **fields}
+
+
 def test_the_cookie_is_that_of_the_config():
     app = extended(
         SESSION_COOKIE_NAME="id",
@@ -468,6 +506,13 @@ def test_protection_ends_a_session_that_comes_from_another_address(names, proxie
     assert asyncio.run(main()) == ["1", "1", "None"]
 
 
+def test_a_session_that_comes_from_another_address_is_ended_for_its_owner_too():
+    app = extended(SESSION_PROTECTION=True)
+    cookie = value_of(ask(app, "/set", scope_base={"client": (HERE, 1)}))
+    visits = [ask(app, "/get", cookie, scope_base={"client": (who, 1)}) for who in (HERE, ELSEWHERE, HERE)]
+    assert [body(visit) for visit in visits] == ["1", "None", "None"]
+
+
 @pytest.mark.parametrize("with_files", [False, True])
 def test_a_file_comes_with_a_cookie_only_where_that_is_set(with_files):
     app = extended(SESSION_STATIC_FILE=with_files)
@@ -501,31 +546,120 @@ def test_quart_sessions_client_on_trio_is_taken_with_its_password():
         assert trio.run(main) == ["1", "2"]
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"SESSION_MEMCACHED_HOST": None},
-        {"SESSION_MEMCACHED_HOST": "::1"},
-        {"SESSION_MEMCACHED": aiomcache.Client("::1")},
-    ],
-)
-def test_memcached_may_have_an_address_with_colons_or_none(config):
-    extended(SESSION_TYPE="memcached", SESSION_MEMCACHED_PORT=11211, **config)
+# Where a store that has not connected will look, by the name of its class.
+PLACES = {
+    "SQLiteStore": lambda store: store._path,
+    "FileStore": lambda store: str(store._folder),
+    "SQLAlchemyStore": lambda store: table_of(store._sql.table),
+    "RedisStore": lambda store: (*store._links.target.addresses, store._links.target.login),
+    "MemcachedStore": lambda store: [one._pool._obj_creator.__self__.server for one in store._servers.values()],
+    "QuartMongoDBStore": lambda store: store._names,
+}
+
+
+def table_of(table):
+    sequence = table.c.id.default
+    return table.fullname, None if sequence is None else sequence.name
+
+
+ENGINE = create_async_engine("sqlite+aiosqlite://")
+NAMES_OF_TABLE = {
+    "SESSION_SQLALCHEMY_TABLE": "web",
+    "SESSION_SQLALCHEMY_SCHEMA": "app",
+    "SESSION_SQLALCHEMY_SEQUENCE": "numbers",
+}
+POSTGRESQL, MONGODB = "postgresql+asyncpg://host/database", "mongodb://host/mine"
 
 
 @pytest.mark.parametrize(
-    ("config", "database", "collection"),
+    ("kind", "config", "place"),
     [
-        ({"SESSION_MONGODB_URI": "mongodb://host/mine", "SESSION_MONGODB_COLLECTION": "web"}, "mine", "web"),
-        ({"SESSION_MONGODB_URI": "mongodb://host"}, "flask_session", "sessions"),
-        ({"SESSION_MONGODB_URI": "mongodb://a,b:2/?w=1", "SESSION_MONGODB_DB": "mine"}, "mine", "sessions"),
-        ({"SESSION_MONGODB_URI": "mongodb://host/mine", "SESSION_MONGODB_DB": "other"}, "mine", "sessions"),
-        ({"SESSION_URI": "mongodb://host/mine", "SESSION_MONGODB_COLLECT": "web"}, "mine", "web"),
+        ("sqlite", {}, str(Path("sessions.db").absolute())),
+        ("sqlite", {"SESSION_URI": "sqlite:////there/web.db"}, "/there/web.db"),
+        ("sqlite", {"SESSION_URI": ":memory:"}, ":memory:"),
+        ("filesystem", {}, str(Path("quart_session").absolute())),
+        ("filesystem", {"SESSION_URI": "file:///there"}, "/there"),
+        ("filesystem", {"SESSION_FILE_DIR": "/here", "SESSION_URI": "file:///there"}, "/here"),
+        ("sqlalchemy", {"SESSION_SQLALCHEMY": ENGINE}, ("sessions", None)),
+        ("sqlalchemy", {"SESSION_SQLALCHEMY": ENGINE, **NAMES_OF_TABLE}, ("app.web", "numbers")),
+        ("sqlalchemy", {"SESSION_URI": POSTGRESQL}, ("sessions", None)),
+        ("sqlalchemy", {"SESSION_URI": POSTGRESQL, **NAMES_OF_TABLE}, ("app.web", "numbers")),
+        ("redis", {}, (("localhost", 6379), {})),
+        ("redis", {"SESSION_URI": "redis://:x@host:2"}, (("host", 2), {"password": "x"})),
+        ("redis+trio", {}, (("localhost", 6379), {})),
+        ("memcached", {}, [("127.0.0.1", 11211)]),
+        ("memcached", {"SESSION_MEMCACHED_HOST": None, "SESSION_MEMCACHED_PORT": 2}, [("127.0.0.1", 2)]),
+        ("memcached", {"SESSION_MEMCACHED_HOST": "::1", "SESSION_MEMCACHED_PORT": 2}, [("::1", 2)]),
+        ("memcached", {"SESSION_MEMCACHED": aiomcache.Client("::1", 2)}, [("::1", 2)]),
+        ("memcached", {"SESSION_MEMCACHED": OLDER}, [("localhost", 11211)]),
+        ("memcached", {"SESSION_MEMCACHED_PORT": 2, "SESSION_URI": "memcached://a,b:3"}, [("a", 11211), ("b", 3)]),
+        ("mongodb", {"SESSION_MONGODB_URI": MONGODB, "SESSION_MONGODB_COLLECTION": "web"}, ("mine", "web")),
+        ("mongodb", {"SESSION_MONGODB_URI": "mongodb://host"}, ("flask_session", "sessions")),
+        ("mongodb", {"SESSION_MONGODB_URI": "mongodb://host", "SESSION_MONGODB_DB": "mine"}, ("mine", "sessions")),
+        (
+            "mongodb",
+            {"SESSION_MONGODB_URI": "mongodb://a,b:2/?w=1", "SESSION_MONGODB_DB": "mine"},
+            ("mine", "sessions"),
+        ),
+        ("mongodb", {"SESSION_MONGODB_URI": MONGODB, "SESSION_MONGODB_DB": "other"}, ("mine", "sessions")),
+        ("mongodb", {"SESSION_URI": MONGODB, "SESSION_MONGODB_COLLECT": "web"}, ("mine", "web")),
+        (
+            "mongodb",
+            {"SESSION_MONGODB": pymongo.AsyncMongoClient(MONGODB, connect=False)},
+            ("flask_session", "sessions"),
+        ),
+        (
+            "mongodb",
+            {
+                "SESSION_MONGODB": pymongo.AsyncMongoClient(MONGODB, connect=False),
+                "SESSION_MONGODB_DB": "other",
+                "SESSION_MONGODB_COLLECTION": "web",
+                "SESSION_MONGODB_COLLECT": "unused",
+            },
+            ("other", "web"),
+        ),
     ],
 )
-def test_mongodb_is_found_by_the_names_of_both(config, database, collection):
-    assert store_of(extended(SESSION_TYPE="mongodb", **config))._names == (database, collection)
+def test_a_store_is_found_by_the_names_of_both(kind, config, place):
+    store = store_of(extended(SESSION_TYPE=kind, **config))
+    assert PLACES[type(store).__name__](store) == place
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("memory", "MemoryStore"),
+        ("sqlite", "SQLiteStore"),
+        ("filesystem", "FileStore"),
+        ("redis", "RedisStore"),
+        ("redis+trio", "RedisStore"),
+        ("memcached", "MemcachedStore"),
+    ],
+)
+def test_a_store_is_on_trio_what_it_is_on_asyncio(kind, name):
+    app = QuartTrio(__name__)
+    app.config["SESSION_TYPE"] = kind
+    Session(app)
+    assert type(store_of(app)).__name__ == name
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis+trio"])
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ((b"127.0.0.1", 2), (("127.0.0.1", 2), {})),
+        (("127.0.0.1", 2, None), (("127.0.0.1", 2), {})),
+        (("::1", 2, "x/@"), (("::1", 2), {"password": "x/@"})),
+    ],
+)
+def test_quart_sessions_client_on_trio_is_taken_by_its_address(kind, address, place):
+    async def made():
+        client = RedisTrio(*address)
+        client.conn.close()
+        return client
+
+    store = store_of(extended(SESSION_TYPE=kind, SESSION_REDIS=trio.run(made)))
+    assert PLACES["RedisStore"](store) == place
 
 
 def test_options_of_the_client_of_mongodb_are_passed_on():
@@ -655,15 +789,99 @@ def test_set_takes_the_place_of_a_value_of_another_type(redis_server):
     assert asyncio.run(main()) == "text"
 
 
-def test_a_session_has_the_address_of_its_client_without_protection():
+@pytest.mark.parametrize(("kind", "value"), [("Redis", "text"), ("Memcached", b"text")])
+def test_get_returns_text_where_the_store_is_not_memcached(request, kind, value):
+    server = request.getfixturevalue(f"{kind.lower()}_server")
+    app = extended(SESSION_TYPE=kind, SESSION_URI=server.url)
+
+    async def main():
+        async with app.test_app():
+            await app.session_interface.set("key", "one", expiry=60, app=app)
+            await app.session_interface.set("key", "text", expiry=60, app=app)
+            found = await app.session_interface.get("key")
+            await app.session_interface.delete("key")
+            return found, await app.session_interface.get("key")
+
+    assert asyncio.run(main()) == (value, None)
+
+
+def test_get_returns_bytes_where_they_are_no_text():
     app = extended(SESSION_TYPE="memory")
+
+    async def main():
+        async with app.app_context():
+            await app.session_interface.set("key", b"\xff")
+            return await app.session_interface.get("key")
+
+    assert asyncio.run(main()) == b"\xff"
+
+
+def test_set_counts_though_others_were_faster_at_every_step():
+    app = extended(SESSION_TYPE="memory")
+    interface = app.session_interface
+    store = interface.store
+    others = iter([b"theirs", b"theirs too", None])
+
+    async def get(key):
+        """Show what is there, just before others write, twice, and then delete."""
+        there = await type(store).get(store, key)
+        other = next(others, there)
+        await store.delete(key)
+        if other is not None:
+            await store.create(key, other, 60)
+        return there
+
+    async def main():
+        async with app.app_context():
+            await store.create("key", b"first", 60)
+            store.get = get
+            await interface.set("key", "ours")
+            del store.get
+            return await interface.get("key")
+
+    assert asyncio.run(main()) == "ours"
+
+
+def test_a_store_of_the_type_null_keeps_nothing():
+    with pytest.warns(SessionWarning, match="no session is kept"):
+        store = extended(SESSION_TYPE="null").session_interface.store
+
+    async def main():
+        created = await store.create("key", b"x", 60), await store.get("key")
+        changed = await store.replace("key", b"y", 60, b"x"), await store.touch("key", 60)
+        await store.delete("key")
+        await store.aclose()
+        return created, changed, await store.get("key")
+
+    assert asyncio.run(main()) == ((True, None), (False, False), None)
+
+
+@pytest.mark.parametrize(
+    ("client", "proxies", "noted", "found"),
+    [
+        ((HERE, 1), 0, {}, HERE),
+        ((HERE, 1), 0, {"_addr": ELSEWHERE}, HERE),
+        ((NEAR, 1), 1, {}, FAR),
+        (None, 0, {"_addr": ELSEWHERE}, ELSEWHERE),
+        (None, 0, {}, "False"),
+    ],
+)
+def test_a_session_has_the_address_of_its_client_without_protection(client, proxies, noted, found):
+    app = extended(SESSION_TYPE="memory", SESSION_REVERSE_PROXY=proxies)
 
     @app.get("/addr")
     async def addr():
-        session["n"] = 1
+        session.update(noted, n=1)
         return str(session.addr)
 
-    assert body(ask(app, "/addr", scope_base={"client": ("192.0.2.7", 1)})) == "192.0.2.7"
+    with_proxy = {"headers": {"X-Forwarded-For": FAR}, "scope_base": {"client": client}}
+    assert body(asyncio.run(app.test_client().get("/addr", **with_proxy))) == found
+
+
+def test_a_session_may_be_of_another_class():
+    app = extended(SESSION_TYPE="memory")
+    app.session_interface.session_class = SecureCookieSession
+    assert visit(app, "/set", "/set") == ["1", "2"]
 
 
 def test_regenerate_gives_a_new_id():
@@ -691,17 +909,24 @@ def test_the_store_is_there_to_be_looked_through():
     assert asyncio.run(app.session_interface.store.revoke_user("7")) == 1
 
 
-def test_the_sessions_of_a_user_are_found_through_a_client_that_decodes(redis_server):
+@pytest.mark.parametrize("package", ["redis", "valkey"])
+def test_a_client_that_decodes_reads_records_that_are_no_text(package, redis_server):
+    library = pytest.importorskip(f"{package}.asyncio")
+
     async def main():
-        async with redis_py.from_url(redis_server.url, decode_responses=True) as client:
-            app = extended(SESSION_TYPE="redis", SESSION_REDIS=client, SESSION_KEY_PREFIX="decodes:")
+        async with library.from_url(redis_server.url, decode_responses=True) as client:
+            config = {"SESSION_REDIS": client, "SESSION_KEY_PREFIX": f"{package}:"}
+            app = extended(SESSION_TYPE="redis", SESSION_SERIALIZATION_FORMAT="msgpack", **config)
 
             @app.get("/login")
             async def log_in():
-                session["_user_id"] = "decoded"
+                session["_user_id"] = package
                 return ""
 
-            await app.test_client().get("/login")
-            return await app.session_interface.store.revoke_user("decoded")
+            redis_servers.ask(redis_server.port, "SET", b"\xff", "of another app")  # a key that is no text either
+            visitor = app.test_client()
+            for path in ("/login", "/set"):
+                await visitor.get(path)
+            return await text(visitor, "/get"), await app.session_interface.store.revoke_user(package)
 
-    assert asyncio.run(main()) == 1
+    assert asyncio.run(main()) == ("1", 1)

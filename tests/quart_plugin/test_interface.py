@@ -3,11 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import missing
 import pytest
 from driver import NOW, SECRET, app_that, request
-from quart import Quart, abort, has_websocket_context, session, websocket
+from quart import Quart, abort, has_websocket_context, session, stream_with_context, websocket
+from quart.sessions import SessionMixin
 
-from asgi_flask_session import FlaskSessionASGI, Settings, StoreUnavailable
+from asgi_flask_session import FlaskSessionASGI, Session, Settings, SettingsError, StoreUnavailable
 from asgi_flask_session.stores.memory import MemoryStore
 from quart_plugin import FlaskSessionInterface
 
@@ -216,15 +218,54 @@ def test_what_the_app_says_of_the_handshake_is_kept(interface):
     assert dict(headers_of(accept))["vary"] == "Origin, Cookie"
 
 
-def test_a_handshake_without_a_look_at_the_session_has_no_headers(interface):
+@pytest.mark.parametrize(
+    ("session_class", "silent"),
+    [
+        (Session, []),
+        (type("Marked", (dict, SessionMixin), {"accessed": True}), []),
+        (type("Unmarked", (dict,), {"permanent": False}), [("vary", "Cookie")]),
+    ],
+    ids=["ours", "a class that marks it", "a class that does not"],
+)
+def test_a_handshake_varies_where_the_session_was_looked_at(interface, session_class, silent):
     app = app_with(interface)
+    interface.session_class = session_class
 
     @app.websocket("/silent")
-    async def silent():
+    async def not_looked_at():
         await websocket.send("")
 
-    accept, *_ = asyncio.run(connect(app, "/silent"))
-    assert headers_of(accept) == []
+    @app.websocket("/read")
+    async def read():
+        await websocket.send(str(session.get("n")))
+
+    sent = [asyncio.run(connect(app, path))[0] for path in ("/silent", "/read")]
+    assert [headers_of(accept) for accept in sent] == [silent, [("vary", "Cookie")]]
+
+
+def test_a_handshake_is_saved_once(interface):
+    saved = []
+
+    class Own(type(interface)):
+        async def save_session(self, app, session, response):
+            saved.append("late" if response is None else "handshake")
+            await super().save_session(app, session, response)
+
+    app = app_with(Own(**interface._fields))
+
+    @app.websocket("/often")
+    async def often():
+        for _ in range(3):
+            await websocket.accept()
+
+    asyncio.run(connect(app, "/often"))
+    assert saved == ["handshake", "late"]
+
+
+def test_a_cookie_goes_out_with_a_handshake_without_anyio(monkeypatch):
+    missing.forget(monkeypatch, "anyio")
+    accept, *_ = asyncio.run(connect(app_with(FlaskSessionInterface()), "/before"))
+    assert len(cookies_of(accept)) == 1
 
 
 def test_tasks_that_accept_at_once_send_one_cookie_that_is_good():
@@ -349,6 +390,32 @@ def test_the_cookie_is_flasks_with_sorted_keys():
     assert response.headers["Set-Cookie"] == seen
 
 
+def test_fields_that_cannot_work_are_refused_at_once():
+    with pytest.raises(SettingsError):
+        FlaskSessionInterface(cookie_samesite="Loose")
+
+
+def test_settings_that_are_given_count_before_the_apps_config():
+    settings = Settings(SECRET, cookie_name="mine")
+    app = app_with(FlaskSessionInterface(settings, cookie_samesite="Lax"), SESSION_COOKIE_NAME="theirs")
+    app.secret_key = None
+    [response] = ask(app, "/set")
+    assert response.headers["Set-Cookie"].startswith("mine=")
+    assert response.headers["Set-Cookie"].endswith("; SameSite=Lax")
+
+
+def test_without_a_secret_nothing_is_to_be_set_or_saved():
+    class Own(FlaskSessionInterface):
+        async def open_session(self, app, request):
+            return self.session_class()
+
+    app = app_with(Own())
+    app.secret_key = None
+    [response] = ask(app, "/set")
+    assert (response.status_code, "Set-Cookie" in response.headers) == (200, False)
+    assert app.session_interface.should_set_cookie(app, {"n": 1}) is False
+
+
 class Broken:
     """A store that is down."""
 
@@ -361,7 +428,7 @@ class Broken:
         pass
 
 
-def test_a_store_that_is_down_is_a_503_for_whoever_needs_it():
+def test_a_store_that_is_down_is_a_503_for_whoever_needs_it(caplog):
     app = app_with(FlaskSessionInterface(store=Broken()))
 
     async def main():
@@ -374,6 +441,26 @@ def test_a_store_that_is_down_is_a_503_for_whoever_needs_it():
     responses = asyncio.run(main())
     assert [r.status_code for r in responses] == [200, 503, 503, 503, 503]
     assert [r.headers.get("Retry-After") for r in responses[1:]] == ["5"] * 4
+    said = [record.getMessage() for record in caplog.records if record.name == "asgi_flask_session"]
+    assert said == ["the session store is not available: down"] * 4
+
+
+def test_a_change_in_a_stream_is_told_to_be_lost_where_the_store_is_down_by_then(caplog):
+    store = MemoryStore()
+    app = app_with(FlaskSessionInterface(store=store))
+
+    @app.get("/stream")
+    async def stream():
+        @stream_with_context
+        async def parts():
+            yield "part"
+            store.replace = Broken().replace
+            session["n"] = 2
+
+        return parts(), 200
+
+    assert texts(app, "/set", "/stream") == ["1", "part"]
+    assert ["could not be saved" in record.getMessage() for record in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("accepts_early", [False, True])
@@ -390,7 +477,21 @@ def test_a_websocket_whose_store_is_down_is_refused(accepts_early, cookie):
     start, *_ = asyncio.run(connect(app, "/before", cookie, extensions={"websocket.http.response": {}}))
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 503)
     assert dict(headers_of(start))["retry-after"] == "5"
-    assert [(m["type"], m["code"]) for m in asyncio.run(connect(app, "/before", cookie))] == [("websocket.close", 1013)]
+    [close] = asyncio.run(connect(app, "/before", cookie))
+    assert close == {"type": "websocket.close", "code": 1013, "reason": "session store not available"}
+
+
+def test_a_websocket_whose_store_is_down_may_be_closed_by_the_app(caplog):
+    app = app_with(FlaskSessionInterface(store=Broken()))
+
+    @app.errorhandler(503)
+    async def handle(error):
+        await websocket.close(4503)
+        return "", 503
+
+    [close] = asyncio.run(connect(app, "/before", "0123456789abcdef"))
+    assert (close["type"], close["code"]) == ("websocket.close", 4503)
+    assert [record.name for record in caplog.records] == ["asgi_flask_session"]
 
 
 def test_a_websocket_whose_store_is_down_fails_where_that_is_asked_for():
@@ -421,6 +522,24 @@ def test_a_login_behind_the_handshake_keeps_the_id_that_the_browser_has():
         session["_user_id"] = "7"
         await session.save()
         await websocket.send("")
+
+    async def main():
+        [accept, *_] = await connect(app, "/before")
+        cookie = value_of(cookies_of(accept)[0])
+        await connect(app, "/login", cookie)
+        response = await app.test_client(use_cookies=False).get("/get", headers={"Cookie": f"session={cookie}"})
+        return await text(response)
+
+    assert asyncio.run(main()) == "1"
+
+
+def test_a_login_without_a_handshake_keeps_the_id_that_the_browser_has():
+    app = app_with(FlaskSessionInterface(store=MemoryStore()))
+
+    @app.websocket("/login")
+    async def login():
+        session["_user_id"] = "7"
+        await websocket.close(1000)
 
     async def main():
         [accept, *_] = await connect(app, "/before")

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http.cookies import SimpleCookie
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from quart import Blueprint, Quart, render_template_string, request, session, we
 from quart import flash as quart_flash
 from quart import get_flashed_messages as quart_messages
 from quart.sessions import SecureCookieSessionInterface
+from quart.views import MethodView
 from werkzeug.exceptions import Unauthorized
 
 from asgi_flask_session import SettingsError
@@ -347,7 +349,8 @@ def test_logout_in_flask_is_one_here(browser):
 def test_login_for_a_while(browser):
     browser.quart("/login?remember=1&seconds=60")
     remember = SimpleCookie(next(line for line in browser.lines if line.startswith("remember")))["remember_token"]
-    assert remember["expires"]
+    ends = parsedate_to_datetime(remember["expires"])
+    assert timedelta(seconds=30) < ends - datetime.now(UTC) <= timedelta(seconds=60)
     assert remember["httponly"]
     browser.quart("/login?stale=1")
     assert browser.quart("/who").value == ["7", False, "session"]
@@ -408,6 +411,8 @@ def test_remember_cookie_with_each_response(refreshing):
     answer = browser.quart("/untouched")
     assert [line.partition("=")[0] for line in browser.lines] == (["remember_token"] if refreshing else [])
     assert answer.vary == ("Cookie" if refreshing else None)
+    browser.quart("/login?remember=1")
+    assert sorted(line.partition("=")[0] for line in browser.lines) == ["remember_token", "session"]
     browser.quart("/logout")
     assert browser.cookies == {}
     browser.quart("/untouched")
@@ -476,6 +481,13 @@ def test_way_to_a_view_of_the_app():
     assert browser.quart("/messages").value == [["warning", "Who are you?"]]
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_way_to_a_page_elsewhere(scheme):
+    url = f"{scheme}://login.example.com/a"
+    answer = Browser(quart_app(LoginManager(login_view=url))).quart("/account/a")
+    assert answer.location == f"{url}?next=http%3A%2F%2Flocalhost%2Faccount%2Fa"
+
+
 @pytest.mark.parametrize("view", [None, ""])
 def test_without_a_login_page_it_is_a_401(view):
     browser = Browser(quart_app(LoginManager(login_view=view, refresh_view=view)))
@@ -513,6 +525,17 @@ def test_login_that_is_disabled_lets_everyone_through():
     browser = Browser(quart_app(LoginManager(login_view="/login"), LOGIN_DISABLED=True))
     assert browser.quart("/account/a").text == "None a"
     assert browser.quart("/password").text == "fresh"
+
+
+def test_view_of_a_class_knows_its_object(browser):
+    class Page(MethodView):
+        @login_required
+        async def get(self, name):
+            return f"{type(self).__name__} {name}"
+
+    browser.ours.add_url_rule("/pages/<name>", view_func=Page.as_view("page"))
+    browser.quart("/login")
+    assert browser.quart("/pages/a").text == "Page a"
 
 
 # Websockets
@@ -677,8 +700,18 @@ def test_token_in_a_websocket(protected):
     assert protected.websocket("/ws/token", send="x") == "The CSRF token is invalid."
 
 
+def test_token_is_made_with_the_extensions_own_key():
+    key = "a-secret-of-the-forms-only"
+    browser = Browser(quart_app(protect=CSRFProtect(secret=key)), flask_app(WTF_CSRF_SECRET_KEY=key))
+    for path in ("/token", "/template"):
+        token = browser.quart(path).text
+        assert browser.flask("/form", "POST", data={"csrf_token": token}).text == "passed"
+        assert browser.quart("/form", "POST", form={"csrf_token": token}).status == 200
+
+
 def test_token_without_the_extension_is_made_by_the_config():
     browser = Browser(quart_app(WTF_CSRF_FIELD_NAME="token"), flask_app(WTF_CSRF_FIELD_NAME="token"))
+    assert browser.quart("/who").value == [None, False, None]  # which is another extension's to say
     token = browser.quart("/token").text
     assert browser.flask("/form", "POST", data={"token": token}).text == "passed"
 

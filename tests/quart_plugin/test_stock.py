@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from quart import (
     stream_with_context,
 )
 from quart.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
+from services.processes import wait_until
 
 from asgi_flask_session import FlaskSessionASGI, Session, Settings, SettingsError, StoreUnavailable
 from asgi_flask_session.stores.memory import MemoryStore
@@ -221,8 +223,8 @@ def test_vary_is_sent_only_where_the_session_was_looked_at(paths, differ):
 
 
 def test_a_cookie_that_never_came_is_not_deleted():
-    stock, ours = (visit(app_with(made(kind)), "/clear")[0][2] for kind in (STOCK, OURS))
-    assert (len(stock), len(ours)) == (1, 0)
+    kinds = STOCK, OURS, type("Changed", (OpensAnother, OURS), {})
+    assert [len(visit(app_with(made(kind)), "/clear")[0][2]) for kind in kinds] == [1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +279,23 @@ def test_a_change_of_the_config_is_seen_by_the_next_request(name, value):
         before = visit(app, "/permanent")
         app.config[name] = value
         return comparable(before), comparable(visit(app, "/permanent", "/get"))
+
+    assert changed(OURS) == changed(STOCK)
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES)
+def test_a_change_of_the_config_counts_for_the_response_of_the_view_that_makes_it(name, value):
+    def changed(kind):
+        app = app_with(made(kind))
+
+        @app.get("/change")
+        async def change():
+            session.permanent = True
+            session["n"] = 1
+            app.config[name] = value
+            return ""
+
+        return comparable(visit(app, "/change", "/get"))
 
     assert changed(OURS) == changed(STOCK)
 
@@ -521,6 +540,17 @@ def test_a_method_that_is_put_on_the_interface_itself_counts(name):
     assert answers(OURS) == answers(STOCK)
 
 
+def test_an_attribute_that_is_put_on_the_interface_itself_counts_each_time():
+    def answers(kind):
+        app, found = app_with(made(kind)), []
+        for salt in ("one", "two"):
+            app.session_interface.salt = salt
+            found.append(visit(app, "/set")[0][2])
+        return found
+
+    assert answers(OURS) == answers(STOCK)
+
+
 class OwnSigner(TimestampSigner):
     pass
 
@@ -538,8 +568,9 @@ class OwnSerializer(URLSafeTimedSerializer):
         URLSafeTimedSerializer(SECRET, signer_kwargs={"sep": "~"}),
         URLSafeTimedSerializer(SECRET, fallback_signers=[{"digest_method": hashlib.sha512}]),
         URLSafeTimedSerializer(SECRET, serializer_kwargs={"sort_keys": True}),
+        json,
     ],
-    ids=["timeless", "serializer", "signer", "separator", "fallback signers", "serializer kwargs"],
+    ids=["timeless", "serializer", "signer", "separator", "fallback signers", "serializer kwargs", "not itsdangerous"],
 )
 def test_a_signing_serializer_is_refused_that_signs_otherwise(serializer):
     changes = {"get_signing_serializer": lambda self, app: serializer}
@@ -564,9 +595,22 @@ def test_the_signing_serializer_reads_and_writes_our_cookies():
     app = app_with(made(OURS))
     cookie = cookie_of(app, "/types")
     serializer = app.session_interface.get_signing_serializer(app)
-    assert serializer.dumps(serializer.loads(cookie)) == cookie
+    data = serializer.loads(cookie)
+    assert (data["p"], serializer.dumps(data)) == ((1, b"2"), cookie)
     app.secret_key = None
     assert app.session_interface.get_signing_serializer(app) is None
+
+
+def test_the_expiration_time_may_be_asked_for():
+    app = app_with(made(OURS), PERMANENT_SESSION_LIFETIME=60)
+    ends = [app.session_interface.get_expiration_time(app, Session(_permanent=lasts)) for lasts in (True, False)]
+    assert ends == [STOPPED + timedelta(seconds=60), None]
+
+
+def test_the_settings_are_those_of_the_signing_serializer_that_a_subclass_returns():
+    app = app_with(type("Changed", (KeysFromElsewhere, OURS), {})())
+    settings = app.session_interface.settings_of(app)
+    assert (settings.salt, len(settings.keys)) == (b"tenants", 2)
 
 
 def test_a_session_class_of_ones_own_is_used():
@@ -823,6 +867,17 @@ def test_a_teardown_function_is_late_too():
             session["n"] = 9
 
     assert bodies(app, "/set", "/untouched", "/get") == ["1", "untouched", "9"]
+
+
+def test_a_teardown_function_is_late_for_a_session_that_a_subclass_opened(caplog):
+    app = app_with(made(type("Changed", (OpensAnother, OURS), {})))
+
+    @app.teardown_request
+    async def teardown(_):
+        session["n"] = 9
+
+    assert bodies(app, "/untouched") == ["untouched"]
+    assert [record.name for record in caplog.records] == ["asgi_flask_session"]
 
 
 def test_a_background_task_may_keep_the_session_and_save_it():
@@ -1125,7 +1180,7 @@ def test_a_refresh_is_kept_back_from_a_session_that_is_revoked_meanwhile(asked, 
 
     cookie = cookie_of(app, "/permanent")
     assert len(visit(app, "/untouched", cookie=cookie)[0][2]) == 1
-    assert visit(app, "/everywhere", cookie=cookie)[0][2] == []
+    assert visit(app, "/everywhere", cookie=cookie)[0][2:] == ([], [])
 
 
 def test_a_store_that_is_down_for_is_revoked_is_a_503():
@@ -1247,7 +1302,7 @@ def test_a_transaction_loads_a_lazy_session():
 
 
 @pytest.mark.parametrize("path", ["/load", "/save"])
-def test_a_lazy_session_whose_store_is_down_is_a_503(path):
+def test_a_lazy_session_whose_store_is_down_is_a_503(path, caplog):
     app = app_with(FlaskSessionInterface(store=Broken(), lazy=True))
 
     @app.get("/load")
@@ -1265,6 +1320,7 @@ def test_a_lazy_session_whose_store_is_down_is_a_503(path):
     for cookie in (None, "0123456789abcdef"):
         status = visit(app, path, cookie=cookie)[0][0]
         assert status == (200 if cookie is None and path == "/load" else 503)
+    assert {record.getMessage() for record in caplog.records} == {"the session store is not available: down"}
 
 
 def test_an_app_may_answer_itself_where_the_store_is_down():
@@ -1284,20 +1340,13 @@ def test_an_app_may_answer_itself_where_the_store_is_down():
 
 def test_a_store_of_our_own_is_closed_when_the_app_has_shut_down(tmp_path):
     app = app_with(FlaskSessionInterface(store=f"sqlite:///{tmp_path}/sessions.db"))
-    closed = []
+    before = threading.active_count()
 
     async def main():
         async with app.test_app():
             cookie = (await answer(app, "/set"))[2][0].partition(";")[0].partition("=")[2]
-            store = app.session_interface._side(app).store
-            close = store.aclose
-
-            async def closing():
-                closed.append(1)
-                await close()
-
-            store.aclose = closing
         async with app.test_app():
             return (await answer(app, "/get", cookie))[1]
 
     assert asyncio.run(main()) == "1"
+    wait_until(lambda: threading.active_count() <= before, "a thread goes on")

@@ -377,6 +377,23 @@ def test_a_document_of_quart_session_is_renewed_by_a_read(mongodb_server):
     run_on_mongodb(mongodb_server, test)
 
 
+def test_a_document_of_quart_session_is_to_the_store_a_record(mongodb_server):
+    async def test(theirs, ours, documents):
+        cookie = await theirs.write(LOGIN)
+        store, key = ours.interface.store, f"session:{cookie}"
+        for ttl in (60, 120):  # theirs, and the record that it becomes
+            assert await store.touch(key, ttl)
+            here = documents.find_one({"id": key})
+            assert 0 <= ttl - (here["expiration"] - datetime.now(UTC)).total_seconds() < 30
+            assert here["version"] == 1
+        await store.delete(key)
+        assert documents.count_documents({"_id": UUID(cookie)}) == 0
+        gone = await store.get(key), await store.touch(key, 60), await store.replace(key, b"{}", 60, b"{}")
+        assert gone == (None, False, False)
+
+    run_on_mongodb(mongodb_server, test)
+
+
 def test_a_document_of_quart_session_that_is_only_read_stays_as_it_is(mongodb_server):
     async def test(theirs, ours, documents):
         cookie = await theirs.write(LOGIN)
@@ -422,6 +439,24 @@ def test_of_two_that_change_a_document_of_quart_session_at_once_none_is_lost(mon
         done = await asyncio.gather(store.replace(key, first, 60, there), store.replace(key, second, 60, there))
         assert sorted(done) == [False, True]
         assert await store.get(key) == (first if done[0] else second)
+
+    run_on_mongodb(mongodb_server, test)
+
+
+def test_a_document_of_quart_session_that_became_a_record_meanwhile_is_not_replaced(mongodb_server):
+    async def test(theirs, ours, documents):
+        cookie = await theirs.write(LOGIN)
+        store, key = ours.interface.store, f"session:{cookie}"
+        look, there = store._old, await store.get(key)
+
+        async def look_before_another_writes(key):
+            store._old, found = look, await look(key)
+            assert await store.replace(key, there.replace(b"2.5", b"3.5"), 60, there)
+            return found
+
+        store._old = look_before_another_writes
+        assert not await store.replace(key, there.replace(b"2.5", b"4.5"), 60, there)
+        assert b"3.5" in await store.get(key)
 
     run_on_mongodb(mongodb_server, test)
 

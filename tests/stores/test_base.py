@@ -1,5 +1,6 @@
 """Which store a URL names, and what is said where it names none."""
 
+import asyncio
 from datetime import timedelta
 from importlib import import_module
 from traceback import format_exception
@@ -12,6 +13,7 @@ from asgi_flask_session import FlaskSessionASGI, Settings, SettingsError, StoreU
 from asgi_flask_session.server_side import ServerSide
 from asgi_flask_session.stores import base
 from asgi_flask_session.stores.base import BaseStore, Unavailable, open_store
+from asgi_flask_session.stores.memory import MemoryStore
 
 PASSWORD = "hunter" + "2"
 
@@ -60,8 +62,10 @@ def test_every_scheme_that_is_known_is_tried_here():
 
 @pytest.mark.parametrize("url", ["nothing:", "nothing://localhost", "localhost", "localhost:6379", "", ":", "redis"])
 def test_unknown_scheme_is_refused_with_those_that_there_are(url):
+    scheme = url.partition(":")[0] if ":" in url else ""
     with pytest.raises(
-        SettingsError, match="write one of memory, sqlite, .*'postgresql\\+asyncpg://user@host/database'"
+        SettingsError,
+        match=f"scheme '{scheme}': write one of memory, sqlite, .*'postgresql\\+asyncpg://user@host/database'",
     ):
         open_store(url)
 
@@ -110,6 +114,7 @@ def test_no_password_is_told_of_a_wrong_url(url):
         ("memcached://localhost", "pymemcache", "memcached"),
         ("mongodb://localhost", "pymongo", "mongodb"),
         ("sqlite+aiosqlite:///sessions.db", "sqlalchemy", "sqlalchemy"),
+        ("postgresql+asyncpg://user@localhost/database", "sqlalchemy", "postgresql"),
         ("sqlite+aiosqlite:///sessions.db", "aiosqlite", "sqlalchemy"),
         ("postgresql+asyncpg://user@localhost/database", "asyncpg", "postgresql"),
         ("mysql+aiomysql://user@localhost/database", "aiomysql", "mysql"),
@@ -120,6 +125,11 @@ def test_missing_library_is_named_with_what_installs_it(url, library, extra, mon
     forget(monkeypatch, library, *({"redis": ["coredis"]}.get(library, ())))  # either will do
     with pytest.raises(SettingsError, match=f"needs {library}.*: pip install asgi-flask-session\\[{extra}\\]$"):
         open_store(url)
+
+
+def test_time_of_a_call_is_what_the_settings_say(tmp_path):
+    app = FlaskSessionASGI(app_that(nothing), SECRET, store=f"file:{tmp_path}", store_timeout=8)
+    assert app.store._patience == 4  # half of it
 
 
 def test_missing_anyio_is_named_where_a_store_is_given(monkeypatch):
@@ -154,3 +164,40 @@ def test_errors_of_our_own_and_the_end_of_the_process_pass(error):
 def test_nothing_raised_is_nothing_changed():
     with Unavailable("Redis"):
         pass
+
+
+# The sessions of a user
+
+
+class Growing(MemoryStore):
+    """A store in which each session that ends makes room for another one of its user."""
+
+    async def delete(self, key):
+        await super().delete(key)
+        await self.create(f"{key}+", b'{"_user_id":"7"}', 60)
+
+
+def test_revoking_comes_to_an_end_though_the_user_logs_in_again_and_again():
+    async def main():
+        store = Growing()
+        await store.create("session:a", b'{"_user_id":"7"}', 60)
+        return await store.revoke_user("7"), await store.sessions_of("7")
+
+    assert asyncio.run(main()) == (3, ["session:a+++"])
+
+
+class Blind(BaseStore):
+    """A store that cannot list what it keeps."""
+
+
+class Listing(BaseStore):
+    """A store that can, and deletes nothing."""
+
+    async def _records(self):
+        yield "session:a", b'{"_user_id":"7"}'
+
+
+@pytest.mark.parametrize("kind", [Blind, Listing])
+def test_a_store_of_ones_own_that_cannot_revoke_does_not_seem_to(kind):
+    with pytest.raises(NotImplementedError):
+        asyncio.run(kind().revoke_user("7"))

@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+import time
 import tracemalloc
 from collections import OrderedDict, namedtuple
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -82,6 +83,10 @@ def test_bytes_of_a_record(data, record):
         assert (exactly(found), form) == (exactly(data), "msgpack")
 
 
+def test_settings_for_messagepack_where_msgspec_is_there():
+    assert Records(Settings(SECRET, record_format="msgpack")).dumps({"a": 1}, "msgpack") == b"\x81\xa1a\x01"
+
+
 @pytest.mark.parametrize("written", KINDS)
 @pytest.mark.parametrize(
     ("record", "form"),
@@ -98,6 +103,21 @@ def test_moment_comes_back_as_the_same_in_utc():
         moment = MOMENT.astimezone(zone)
         found = MSGPACK.loads(MSGPACK.dumps({"d": moment}, "msgpack"))[0]["d"]
         assert (found, found.tzinfo) == (MOMENT, UTC)
+
+
+@pytest.fixture(params=["UTC-5", "UTC+5"])  # as POSIX has it: east of Greenwich, and west
+def _local_time(request, monkeypatch):
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_local_time")
+@pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)], ids=str)
+def test_first_and_last_moment_are_kept_whatever_the_local_time(moment):
+    assert MSGPACK.loads(MSGPACK.dumps({"d": moment}, "msgpack"))[0] == {"d": moment}
 
 
 REFUSED = [

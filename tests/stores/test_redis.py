@@ -378,6 +378,18 @@ def test_tls_is_checked_as_the_url_says(loop):
         assert {url: run(loop, url, test, timeout=patience[works]) for url, works in expected.items()} == expected
 
 
+def test_tls_shows_the_certificate_that_the_url_names(loop):
+    async def test(store):
+        return await failure(store.ping()) is None
+
+    with servers.tls("--tls-auth-clients", "yes") as server:
+        place = server.authority.parent
+        anonymous = f"{server.url}?ssl_ca_certs={server.authority}"
+        shown = f"{anonymous}&ssl_certfile={place / 'server.pem'}&ssl_keyfile={place / 'server.key'}"
+        assert run(loop, shown, test, timeout=timedelta(seconds=30))
+        assert not run(loop, anonymous, test, timeout=BRIEF)
+
+
 def test_tls_to_a_cluster_and_by_sentinels(redis_cluster):
     async def test(store):
         names = [key() for _ in range(20)]
@@ -536,6 +548,17 @@ def test_what_the_server_refuses_is_a_failure_until_it_does_no_longer(trouble, r
         return during, await failing(store, name), unharmed
 
     assert run(loop, server.url, test) == (refused, [], b"old")
+
+
+def test_looking_through_records_that_the_server_does_not_show_is_a_failure(loop, server):
+    async def test(store):
+        await store.create("session:x", b"x", TTL)
+        before = await failure(store.sessions_of("7"))
+        servers.ask(server.port, "ACL", "SETUSER", "default", "-getrange")
+        return before, await failure(store.sessions_of("7"))
+
+    kind = {"asyncio": "NoPermissionError", "trio": "AuthorizationError"}[loop]  # as either client names it
+    assert run(loop, server.url, test) == (None, kind)
 
 
 def test_where_another_server_became_the_master_it_is_found(loop, server):

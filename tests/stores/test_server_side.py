@@ -7,6 +7,7 @@ from types import MappingProxyType
 import anyio
 import pytest
 from driver import SECRET, nothing, request, respond, scope_for
+from itsdangerous import Signer
 from stores.site import (
     DELETION,
     METHODS,
@@ -23,7 +24,8 @@ from stores.site import (
     with_line,
 )
 
-from asgi_flask_session import Session, SessionNotLoaded, StoreUnavailable, UnwritableSession, logs
+from asgi_flask_session import Session, SessionNotLoaded, Settings, StoreUnavailable, UnwritableSession, logs
+from asgi_flask_session.server_side import ServerSide
 from asgi_flask_session.stores.memory import MemoryStore
 
 
@@ -192,12 +194,29 @@ def test_signed_id_is_read_with_all_keys_and_written_with_the_current_one(site):
     assert site.read(cookie, sign_ids=True, secret="the-new-secret-of-the-tests") == {}
 
 
+@pytest.mark.parametrize("salt", ["flask-session", "quart-session"])
+def test_ids_are_signed_with_the_salt_that_is_given(salt):
+    side = ServerSide(Settings(SECRET, store="memory:", sign_ids=True), id_salt=salt)
+    assert side.ids.spell(UNKNOWN) == Signer(SECRET, salt, key_derivation="hmac").sign(UNKNOWN)
+
+
 def test_ids_of_the_length_and_keys_of_the_prefix_that_are_set(site):
     cookie = site.begin(a=1, of={"id_bytes": 64, "key_prefix": "shop:"})
     assert len(cookie) == 86
     assert list(site.store._kept) == [f"shop:{cookie}"]
     assert site.read(cookie) == {}
     assert site.read(cookie, key_prefix="shop:") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "noted"),
+    [("no-id", "it is no id"), (UNKNOWN, "the store has no session under its id"), (None, ""), ("good", "")],
+)
+def test_reason_why_a_cookie_is_refused_is_noted(site, caplog, value, noted):
+    cookie = site.begin(a=1) if value == "good" else value
+    caplog.clear()
+    site.ask(nothing, cookie)
+    assert [noted in entry.getMessage() for entry in caplog.records] == [True] * bool(noted)
 
 
 # New ids
@@ -352,6 +371,18 @@ def test_refresh_of_a_session_that_ended_meanwhile_is_silent(site):
     assert (answer.headers, site.store.raw, site.said) == ([], {}, [])
 
 
+def test_change_after_such_a_refresh_is_dropped_with_a_warning(site):
+    cookie = site.begin(a=1, _permanent=True)
+
+    async def app(scope, receive, send):
+        site.store.lose()
+        await respond(send)
+        scope["session"]["b"] = 1
+
+    assert site.ask(app, cookie).set_cookie is None
+    assert ["a session ended while a request was changing it" in said for said in site.said] == [True]
+
+
 def test_new_sessions_are_permanent_where_that_is_set(site):
     def begin_otherwise(session):
         session.update(a=1)
@@ -475,6 +506,13 @@ def test_changes_that_leave_nothing_end_the_session(site):
     assert site.store.raw == {}
 
 
+def test_change_of_a_session_that_another_writer_emptied_is_dropped(site):
+    cookie = site.begin(a=1)
+    answer = site.ask(meanwhile(site, cookie, b"{}", lambda session: session.update(b=1)), cookie)
+    assert (answer.set_cookie, site.store.raw) == (None, {cookie: b"{}"})
+    assert ["a session ended while a request was changing it" in said for said in site.said] == [True]
+
+
 def test_logout_of_which_nothing_is_left_takes_its_new_record_back(site):
     cookie = site.begin(_user_id="7", b=1)
     change = meanwhile(site, cookie, b'{"_user_id":"7"}', lambda session: session.pop("_user_id"))
@@ -576,6 +614,12 @@ def test_lazy_session_keeps_the_format_of_its_record(site):
     assert msgpack.decode(site.store.raw[UNKNOWN]) == {"a": 1, "b": 1}
 
 
+@pytest.mark.parametrize("form", ["tagged", "json", "msgpack"])
+@pytest.mark.parametrize("text", ["[" * 1000, "x" * (1024 * 1024 - 8)], ids=["of brackets", "as long as can be"])
+def test_text_goes_round(site, form, text):
+    assert site.read(site.begin(a=text, of={"record_format": form})) == {"a": text}
+
+
 @pytest.mark.parametrize("record", [b"{}", b'{"_addr":"192.0.2.9","a":1}'], ids=["ended", "of another address"])
 def test_record_that_is_refused_gives_its_format_to_nobody(site, record):
     site.store.put(UNKNOWN, record)
@@ -601,11 +645,19 @@ def test_save_writes_at_once_and_what_changes_after_it_too(site):
     assert site.store.data == {answer.cookie: {"a": [1, 2]}}
 
 
-def test_save_is_not_done_again_where_nothing_changed(site):
+@pytest.mark.parametrize("permanent", [False, True])
+def test_save_is_not_done_again_where_nothing_changed(site, permanent):
     app = saving(lambda session: session.update(b=1), lambda session: session["b"])
-    answer = site.ask(app, site.begin(a=1))
+    answer = site.ask(app, site.begin(a=1, _permanent=permanent))
     assert answer.cookie
     assert site.store.calls == ["get", "replace"]
+
+
+def test_save_then_pop(site):
+    cookie = site.begin(a=1)
+    site.ask(saving(lambda session: session.update(b=1), lambda session: session.pop("b")), cookie)
+    assert site.store.calls == ["get", "replace", "replace"]
+    assert site.store.data == {cookie: {"a": 1}}
 
 
 def test_save_then_clear(site):
@@ -710,6 +762,21 @@ def test_save_that_fails_is_made_up_for_by_the_response(site):
     assert site.store.data == {answer.cookie: {"a": 1}}
 
 
+def test_second_save_that_fails_is_made_up_for_by_the_response(site):
+    async def app(scope, receive, send):
+        scope["session"]["a"] = 1
+        await scope["session"].save()
+        scope["session"]["b"] = 1
+        site.store.before["replace"] = raising(OSError())
+        with pytest.raises(StoreUnavailable):
+            await scope["session"].save()
+        site.store.before.clear()
+        await respond(send)
+
+    answer = site.ask(app)
+    assert site.store.data == {answer.cookie: {"a": 1, "b": 1}}
+
+
 def test_two_saves_at_once_make_one_record(site):
     async def app(scope, receive, send):
         scope["session"]["a"] = 1
@@ -721,6 +788,7 @@ def test_two_saves_at_once_make_one_record(site):
     site.store.before["create"] = rest
     answer = site.ask(app)
     assert site.store.data == {answer.cookie: {"a": 1}}
+    assert site.store.calls.count("create") == 2  # one for each save
 
 
 def test_change_of_another_task_while_a_save_waits_is_saved_too(site):
@@ -1042,6 +1110,12 @@ def test_no_task_sees_a_lazy_session_before_it_is_known_to_be_good(site):
     assert seen == [{}, {}]
 
 
+def test_lazy_session_that_is_only_marked_is_not_written(site):
+    cookie = site.begin(a=1)
+    assert site.ask(lambda session: setattr(session, "modified", True), cookie, lazy=True).headers == []
+    assert site.store.calls == []
+
+
 @pytest.mark.parametrize("value", [{"b": 1}, MappingProxyType({"b": 1})], ids=lambda value: type(value).__name__)
 def test_lazy_session_that_is_replaced_unloaded_is_replaced_and_not_merged(site, value):
     cookie = site.begin(a=1)
@@ -1132,6 +1206,18 @@ def test_refresh_is_asked_about_again_before_it_goes_out(site):
     assert site.ask(lambda session: (revoked.append(True), session.update(b=1)), cookie, **settings).cookie == cookie
 
 
+def test_refresh_that_is_refused_is_none_after_the_headers_either(site):
+    async def app(scope, receive, send):
+        revoked.append(True)
+        await respond(send)
+        scope["session"]["l"]
+
+    revoked = []
+    cookie = site.begin(l=[], _permanent=True)
+    answer = site.ask(app, cookie, is_revoked=lambda session, signed_at: bool(revoked))
+    assert (answer.set_cookie, site.store.calls) == (None, ["get"])
+
+
 # migrate_from
 
 
@@ -1204,6 +1290,14 @@ def test_stranger_gets_a_session_of_his_own_and_the_owners_stays(site):
     assert site.store.raw == before
     his = site.ask(lambda session: session.update(b=1), cookie, to=away, **PROTECTED).cookie
     assert site.store.data == {cookie: {"_addr": "192.0.2.1", "a": 1}, his: {"_addr": "192.0.2.2", "b": 1}}
+
+
+def test_record_of_another_address_ends_where_that_is_asked_for(site):
+    """As Quart-Session does it."""
+    cookie = site.begin(a=1, of=PROTECTED, to={"client": ("192.0.2.1", 1)})
+    side = ServerSide(Settings(SECRET, store=site.store, **PROTECTED), site.clock, ends_foreign=True)
+    session = site.run(side.open(cookie.encode(), {"client": ("192.0.2.2", 1)}))
+    assert (dict(session), session.sid, site.store.raw) == ({}, None, {})
 
 
 @pytest.mark.parametrize(
@@ -1288,10 +1382,12 @@ def test_merge_keeps_the_address(site):
     assert site.store.data == {cookie: {"_addr": "192.0.2.1", "a": 1, "theirs": 1, "b": 1}}
 
 
-def test_record_from_before_protection_is_bound_by_its_next_write(site):
+@pytest.mark.parametrize("theirs", [{}, {"theirs": 1}], ids=["alone", "beside another"])
+def test_record_from_before_protection_is_bound_by_its_next_write(site, theirs):
     cookie = site.begin(a=1)
-    site.ask(lambda session: session.update(b=1), cookie, to={"client": ("192.0.2.1", 1)}, **PROTECTED)
-    assert site.store.data == {cookie: {"_addr": "192.0.2.1", "a": 1, "b": 1}}
+    change = meanwhile(site, cookie, json.dumps({"a": 1} | theirs).encode(), lambda session: session.update(b=1))
+    site.ask(change, cookie, to={"client": ("192.0.2.1", 1)}, **PROTECTED)
+    assert site.store.data == {cookie: {"_addr": "192.0.2.1", "a": 1, "b": 1} | theirs}
 
 
 def test_app_never_sees_the_address_and_a_record_of_nothing_else_is_empty(site):
@@ -1393,6 +1489,13 @@ def test_store_of_a_url_works_at_once(site):
     for _ in range(3):
         assert request(app, cookie, run=site.run).cookie == cookie
     assert [record for record, _ in app.store._kept.values()] == [b'{"n":4}']
+
+
+def test_one_url_is_one_store_while_it_is_in_use(site):
+    one = site.app(nothing, store="memory:")
+    assert site.app(nothing, store="memory:").store is one.store
+    assert site.app(nothing, store="memory://").store is not one.store
+    assert site.app(nothing, store="memory:", store_timeout=5).store is not one.store
 
 
 @pytest.mark.parametrize("type_", ["lifespan", "unknown"])

@@ -47,6 +47,18 @@ def test_session_replaced_by_nothing_is_deleted(site):
     assert site.store.raw == {}
 
 
+def test_session_replaced_by_nothing_takes_what_another_wrote_with_it(site):
+    cookie = site.begin(a=1)
+
+    async def app(scope, receive, send):
+        site.store.put(cookie, b'{"a":1,"theirs":1}')
+        scope["session"] = None
+        await respond(send)
+
+    assert site.ask(app, cookie).set_cookie.startswith("session=;")
+    assert site.store.raw == {}
+
+
 def test_deleted_key_is_no_opinion(site):
     async def app(scope, receive, send):
         scope["session"]["b"] = 1
@@ -56,6 +68,17 @@ def test_deleted_key_is_no_opinion(site):
     cookie = site.begin(a=1)
     assert site.ask(app, cookie).cookie == cookie
     assert site.store.data == {cookie: {"a": 1, "b": 1}}
+
+
+def test_session_deleted_before_and_replaced_after_the_headers_is_saved(site):
+    async def app(scope, receive, send):
+        del scope["session"]
+        await respond(send)
+        scope["session"] = {"late": 1}
+
+    cookie = site.begin(a=1)
+    site.ask(app, cookie)
+    assert site.store.data == {cookie: {"late": 1}}
 
 
 def test_replaced_session_merges_with_what_another_wrote(site):
@@ -292,7 +315,15 @@ def test_inner_logout_takes_our_change_with_it(site):
     assert site.store.raw == {}
 
 
-@pytest.mark.parametrize("line", [DELETION, "session=; Path=/", "session=gone; Max-Age=0; Path=/"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        DELETION,
+        "session=; Path=/",
+        "session=gone; Max-Age=0; Path=/",
+        f"session={UNKNOWN}; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/",
+    ],
+)
 @pytest.mark.parametrize(
     "change", [nothing, lambda s: s.clear(), lambda s: s.update(b=1)], ids=["-", "clear", "update"]
 )

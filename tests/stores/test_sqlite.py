@@ -489,6 +489,14 @@ def test_a_store_that_is_forgotten_ends_its_thread_and_closes_its_file(path):
     assert [file.name for file in path.parent.iterdir()] == ["sessions.db"]
 
 
+def test_a_store_that_is_forgotten_and_never_opened_its_file_ends_its_thread(tmp_path):
+    before = threads()
+    with pytest.raises(StoreUnavailable):
+        anyio.run(SQLiteStore(tmp_path / "nowhere" / "sessions.db").get, "a")
+    gc.collect()
+    assert wait_until(lambda: threads() <= before, "the thread goes on")
+
+
 # Faults
 
 
@@ -851,6 +859,7 @@ from asgi_flask_session.stores.sqlite import SQLiteStore
 
 path = sys.argv[1]
 store, memory, unused = SQLiteStore(path), SQLiteStore(":memory:"), SQLiteStore(path)
+SQLiteStore(path)  # nobody keeps it
 here, there = os.pipe(), os.pipe()
 
 async def begin():
