@@ -102,7 +102,7 @@ class ClientSide(Side):
         if len(text) > MAX_NESTING and self._reads_text and nested_too_deep(text):
             raise BadCookie(f"the payload is nested deeper than {MAX_NESTING} levels")
         try:
-            data = self._serializer.loads(text.decode("utf-8") if self._reads_text else text)
+            data = self._serializer.loads(text.decode() if self._reads_text else text)
         except Exception as error:  # a tag of the application may raise anything
             raise BadCookie("the payload is no tagged JSON") from error
         if not isinstance(data, dict):

@@ -128,7 +128,11 @@ class SetCookie:
         """Spell the line that sets *value*, until *expires* (seconds since the epoch) or the browser closes."""
         if expires is None:
             return self._start + value + self._end
-        return self._start + value + self._end_until(expires)
+        # The responses of one second share a date, and a date is a third of what a line costs.
+        until, end = self._until
+        if until != expires:
+            end = self._end_until(expires)
+        return self._start + value + end
 
     def delete(self) -> bytes:
         """Spell the line that takes the cookie away, with the attributes that it was set with."""
@@ -147,12 +151,9 @@ class SetCookie:
         return domain == self._host and attributes.get(b"path", self._path) == self._path
 
     def _end_until(self, expires: int) -> bytes:
-        # The responses of one second share a date, and a date is a third of what a line costs.
-        second, end = self._until
-        if second != expires:
-            date = http_date(datetime.fromtimestamp(expires, UTC))
-            end = b"%b; Expires=%b%b" % (self._domain, date.encode("ascii"), self._rest)
-            self._until = (expires, end)
+        date = http_date(datetime.fromtimestamp(expires, UTC))
+        end = b"%b; Expires=%b%b" % (self._domain, date.encode("ascii"), self._rest)
+        self._until = expires, end
         return end
 
 

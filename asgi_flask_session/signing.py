@@ -31,11 +31,12 @@ class CookieSigner:
     ) -> None:
         signer = Signer(b"", salt, key_derivation=key_derivation, digest_method=digest_method)
         self._signatures = [_keyed_hmac(signer.derive_key(key), digest_method) for key in reversed(keys)]
+        self._signature = self._signatures[0]
 
     def sign(self, payload: bytes, timestamp: int) -> bytes:
         """Return *payload* with its time, in seconds since the epoch, and the signature over both."""
         signed = payload + b"." + _timestamp_text(timestamp)
-        return signed + b"." + self._signatures[0](signed)
+        return signed + b"." + self._signature(signed)
 
     def unsign(self, value: bytes) -> tuple[bytes, int]:
         """Return the payload and the timestamp of *value*; raises BadCookie if no key signed it."""
