@@ -1299,14 +1299,13 @@ def test_request_may_have_no_headers():
 
 
 @pytest.mark.parametrize("type_", ["http", "websocket", "lifespan"])
-@pytest.mark.parametrize("store", [None, "memory:"])
-def test_app_receives_what_the_server_says(type_, store):
+def test_app_receives_what_the_server_says(type_):
     heard = []
 
     async def app(scope, receive, send):
         heard.append((await receive())["type"])
 
-    request(wrap(app, store=store), scope=scope_for(type=type_))
+    request(wrap(app), scope=scope_for(type=type_))
     assert heard == ["http.request"]
 
 

@@ -393,3 +393,14 @@ def test_cookie_of_another_name_path_or_domain_is_no_matter(site, line):
     answer = site.ask(with_line(line, lambda session: session.update(b=1)), cookie)
     assert [answer.set_cookies[0], len(answer.set_cookies)] == [line, 2]
     assert site.store.data == {cookie: {"a": 1, "b": 1}}
+
+
+def test_app_receives_what_the_server_says(site):
+    heard = []
+
+    async def app(scope, receive, send):
+        heard.append((await receive())["type"])
+        await respond(send)
+
+    site.ask(app, site.begin(a=1))
+    assert heard == ["http.request"]
