@@ -93,6 +93,7 @@ READS = {
     "pop of an absent key": lambda s: s.pop("absent", None),
     "setdefault of a present key": lambda s: s.setdefault("a", 2),
     "mark_accessed": lambda s: s.mark_accessed(),
+    "accessed = True": lambda s: setattr(s, "accessed", True),
 }
 
 

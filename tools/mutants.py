@@ -16,6 +16,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -284,7 +285,8 @@ def change(mutant: Mutant, of_file: dict[str, list[FunctionType]]) -> None:
     for function in of_file[file]:
         place = places.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
         if place in new and new[place] != old[place]:
-            function.__code__ = new[place]
+            with suppress(ValueError):  # an inner function that needs other names: the outer one will make it anew
+                function.__code__ = new[place]
 
 
 def _codes(code: CodeType) -> dict[tuple[str, int], CodeType]:
@@ -313,7 +315,8 @@ def try_all(file: Path, tests: Sequence[str], only: str, budget: float) -> dict[
         ["-q", "-s", "--no-header", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "no:unraisableexception", *tests],
         plugins=[trial],
     )
-    _say(f"{file}: {len(trial.mutants)} changes in {time.monotonic() - start:.0f} s")
+    how = ", ".join(f"{count} {outcome}" for outcome, count in sorted(Counter(trial.outcomes.values()).items()))
+    _say(f"{file}: {how}, in {time.monotonic() - start:.0f} s")
     return trial.outcomes
 
 
