@@ -1,6 +1,6 @@
-"""Write docs/performance.md, the tables of the benchmarks, by running them: python tools/performance_page.py.
+"""Write docs/performance.md, the tables of the benchmarks, by running them: python tools/performance_page.py [NAME...].
 
-It takes some minutes, on a machine that does nothing else meanwhile.
+It takes some minutes, on a machine that does nothing else meanwhile. With names, only these are run anew.
 """
 
 import ast
@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -16,8 +17,9 @@ SCRIPTS = ["middleware", "codec", "servers", "quart_requests", "stores", "parsin
 HEAD = """\
 # Performance
 
-What the scripts of [benchmarks](../benchmarks/README.md) printed, in one run on one machine: {machine}. Shares within a
-table tell something, since all that is in it ran in turn; nanoseconds of two machines, or of two days, do not compare.
+What the scripts of [benchmarks](../benchmarks/README.md) printed on one machine: {machine}. Shares
+within a table tell something, since all that is in it ran in turn; nanoseconds of two tables, or of two machines, do
+not compare.
 `make bench` prints the same on yours, and says what each number is.
 
 The session of a request that does not look at it costs a look at the Cookie header and one signature. What costs beyond
@@ -25,10 +27,13 @@ that is what Flask's bytes are: sorted keys, tags, and zlib where it makes the c
 """
 
 
-def page() -> str:
-    """Return the text of the page."""
+def page(names: Sequence[str]) -> str:
+    """Return the text of the page, with the sections of *names* made anew, or all."""
     system = f"{platform.machine()}, Python {platform.python_version()}, {platform.system()}"
-    return HEAD.format(machine=system) + "".join(section(name) for name in SCRIPTS)
+    there = re.split(r"(?=^## )", PAGE.read_text("utf-8"), flags=re.MULTILINE)[1:] if names else []
+    kept = {name: text for text in there for name in SCRIPTS if f"`benchmarks/{name}.py`" in text}
+    made = (section(name) if name in names or not names else kept[name] for name in SCRIPTS)
+    return "\n".join([HEAD.format(machine=system), *(text.strip() + "\n" for text in made)])
 
 
 def section(name: str) -> str:
@@ -43,4 +48,4 @@ def section(name: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    PAGE.write_text(page(sys.argv[1:]), "utf-8")
