@@ -116,11 +116,9 @@ class ClientSide(Side):
         if session.modified or (session._lent and self.changed(session)):
             self._make_permanent(session)
             return action_of_change(empty=not dict.__len__(session), carried=session._carried)
-        if not dict.get(session, "_permanent"):
-            return CookieAction.KEEP
-        over = self._refresh_over
-        is_due = over < 0 or int(self.clock()) - (session._signed or 0) > over
-        return CookieAction.SET if is_due else CookieAction.KEEP
+        if dict.get(session, "_permanent") and self._is_refresh_due(session._signed or 0):
+            return CookieAction.SET
+        return CookieAction.KEEP
 
     def only_refreshes(self, session: Session) -> bool:
         return not self.changed(session) and self.decide(session) is CookieAction.SET

@@ -187,8 +187,7 @@ class FlaskSessionASGI:
     def _finish(self, session: Session, message: Message, action: CookieAction) -> Message:
         """Return the message with the headers that the session owes; raises UnwritableSession."""
         session._unsaved = False  # what changes from here on comes too late
-        # One with lines of others was looked at.
-        if action is CookieAction.KEEP and not (session._seen or needs_vary(self.settings, session.accessed, action)):
+        if not needs_vary(self.settings, session.accessed, action):  # a session with lines of others was looked at
             return message
         headers: list[Header] = list(message.get("headers") or ())
         if session._lines:

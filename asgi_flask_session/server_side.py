@@ -222,7 +222,7 @@ class ServerSide(Side):
         """Say whether the session, if it did not change, gets a new lifetime in the store and in the browser."""
         if session.sid is None or session._sent or session._owed is not None or not dict.get(session, _PERMANENT):
             return False
-        return int(self.clock()) - self._renewed.get(session.sid, 0) > self._refresh_over
+        return self._is_refresh_due(self._renewed.get(session.sid, 0))
 
     async def _write_change(self, session: Session) -> CookieAction:
         """Write what the session is now; what a task of the same request changes meanwhile is for the next save."""

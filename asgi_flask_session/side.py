@@ -109,6 +109,11 @@ class Side(ABC):
             dict.clear(session)
             dict.update(session, data)
 
+    def _is_refresh_due(self, since: int) -> bool:
+        """Say whether what was last sent in the second *since* is to be sent again, only to live on."""
+        over = self._refresh_over
+        return over < 0 or int(self.clock()) - since > over
+
     # Changes
 
     def changed(self, session: Session) -> bool:

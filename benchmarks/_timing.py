@@ -69,3 +69,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         )
         print("|", " | ".join([first, *others]), "|")
     print()
+
+
+def verdict(target: float | None, share: float | None) -> tuple[str, str]:
+    """Return the cells that say what a share should be at most, and whether it is."""
+    if target is None or share is None:
+        return "-", "-"
+    return f"{target:.2f}", "met" if share <= target else "NOT MET"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from statistics import median
 
-from _timing import print_table
+from _timing import print_table, verdict
 
 TARGET = 1.5
 MODULES = ["itsdangerous", "asgi_flask_session"]
@@ -48,8 +48,7 @@ def main() -> None:
             [
                 *(f"{seconds * 1000:.1f}" for seconds in times.values()),
                 f"{share:.2f}",
-                f"{TARGET:.2f}",
-                "met" if share <= TARGET else "NOT MET",
+                *verdict(TARGET, share),
             ]
         ],
     )

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from _sessions import LARGE, LOGIN, OTHER_TOKEN, PERMANENT, SECRET, SMALL, TAGGED
-from _timing import interleaved, print_table, run
+from _timing import interleaved, print_table, run, verdict
 
 from asgi_flask_session import FlaskSessionASGI
 
@@ -277,12 +277,6 @@ def shares(added: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
         name: {case: time / reference[case] for case, time in times.items() if case in reference}
         for name, times in added.items()
     }
-
-
-def verdict(target: float | None, share: float | None) -> tuple[str, str]:
-    if target is None or share is None:
-        return "-", "-"
-    return f"{target:.2f}", "met" if share <= target else "NOT MET"
 
 
 def print_tables(added: dict[str, dict[str, float]]) -> None:

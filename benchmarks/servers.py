@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,10 +19,14 @@ from statistics import median
 from typing import Any
 
 from _sessions import SECRET, SMALL
-from _timing import print_table
+from _timing import print_table, verdict
 from middleware import CASES, App, app_that, cookie_written_by, read, request_headers
 
 from asgi_flask_session import FlaskSessionASGI
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from services.processes import Process, accepts, free_port
 
 TARGET = 0.6
 CONNECTIONS = 16
@@ -129,28 +132,15 @@ def _length(head: bytes) -> int:
 
 @contextmanager
 def server(name: str, subject: str) -> Iterator[Client]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", *(part.format(port=port) for part in SERVERS[name]), "servers:served"]
-    here = Path(__file__).parent
-    process = subprocess.Popen(command, cwd=here, env={**os.environ, "SUBJECT": subject}, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "SUBJECT": subject}
+    process = Process(command, ready=lambda: accepts(port), cwd=Path(__file__).parent, env=environment)
     wrap = {"ours": ours, "starlette": starlette}.get(subject, ours)
     try:
-        yield _client(port, request_headers(CASE, lambda data: cookie_written_by(wrap, data)), process)
+        yield Client(port, request_headers(CASE, lambda data: cookie_written_by(wrap, data)))
     finally:
-        process.terminate()
-        process.wait()
-
-
-def _client(port: int, headers: list[tuple[bytes, bytes]], process: subprocess.Popen[bytes]) -> Client:
-    until = time.monotonic() + 30
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            return Client(port, headers)
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    raise SystemExit(f"the server did not start: {' '.join(map(str, process.args))}")  # type: ignore[arg-type]  # a list
+        process.stop()
 
 
 # The run, and what it prints
@@ -191,8 +181,7 @@ def main() -> None:
                 name,
                 *(f"{times[subject]:.1f}" for subject in SUBJECTS),
                 f"{times['share']:.2f}",
-                f"{TARGET:.2f}",
-                "met" if times["share"] <= TARGET else "NOT MET",
+                *verdict(TARGET, times["share"]),
             ]
             for name, times in found.items()
         ],

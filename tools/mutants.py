@@ -53,10 +53,10 @@ class Mutant:
 
 @dataclass
 class List:
-    """What tools/mutants/ says of a file: the tests to run, and the survivors by their reasons."""
+    """What tools/mutants/ says of a file: the tests to run, and the survivors that it explains."""
 
     tests: list[str] = field(default_factory=list)
-    reasons: dict[str, str] = field(default_factory=dict)
+    survivors: set[str] = field(default_factory=set)
 
 
 def files() -> list[Path]:
@@ -65,14 +65,12 @@ def files() -> list[Path]:
 
 def list_of(file: Path) -> List:
     """Read the list: paths of tests, then lines with a reason, and the changes that it is of behind blanks."""
-    found, reason = List(), ""
+    found = List()
     for line in (LISTS / f"{'.'.join(file.with_suffix('').parts)}.txt").read_text("utf-8").splitlines():
         if line.startswith("tests/"):
             found.tests += line.split()
         elif line.startswith("    "):
-            found.reasons[line.strip()] = reason
-        elif line.strip():
-            reason = line.strip()
+            found.survivors.add(line.strip())
     return found
 
 
@@ -349,7 +347,7 @@ def main() -> int:
     counts: dict[str, Counter[str]] = {}
     for file, of_file in outcomes.items():
         survivors = {name for name, outcome in of_file.items() if outcome in (SURVIVED, NO_TESTS)}
-        kept = lists[file].reasons.keys()
+        kept = lists[file].survivors
         counts[str(file)] = Counter(
             changes=len(of_file), survivors=len(survivors - kept), explained=len(survivors & kept)
         )

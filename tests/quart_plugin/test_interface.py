@@ -6,12 +6,15 @@ from pathlib import Path
 import missing
 import pytest
 from driver import NOW, SECRET, app_that, request
+from peers.quart_side import SAYS_WHAT_IS_READ
 from quart import Quart, abort, has_websocket_context, session, stream_with_context, websocket
+from quart.sessions import SessionMixin
 
 from asgi_flask_session import FlaskSessionASGI, Session, Settings, SettingsError, StoreUnavailable
 from asgi_flask_session.stores.memory import MemoryStore
 from quart_plugin import FlaskSessionInterface
 
+VARY = [("vary", "Cookie")]
 KINDS = {"cookie": FlaskSessionInterface, "store": lambda: FlaskSessionInterface(store=MemoryStore())}
 
 
@@ -218,14 +221,15 @@ def test_what_the_app_says_of_the_handshake_is_kept(interface):
 
 
 @pytest.mark.parametrize(
-    ("session_class", "silent"),
+    ("session_class", "silent", "read"),
     [
-        (Session, []),
-        (type("Unmarked", (dict,), {"permanent": False}), [("vary", "Cookie")]),
+        (Session, [], VARY),
+        (type("Marked", (dict, SessionMixin), {"accessed": True}), [], VARY if SAYS_WHAT_IS_READ else []),
+        (type("Unmarked", (dict,), {"permanent": False}), VARY, VARY),
     ],
-    ids=["ours", "a class without marks"],
+    ids=["ours", "a class that marks it", "a class that does not"],
 )
-def test_a_handshake_varies_where_the_session_was_looked_at(interface, session_class, silent):
+def test_a_handshake_varies_where_the_session_was_looked_at(interface, session_class, silent, read):
     app = app_with(interface)
     interface.session_class = session_class
 
@@ -234,11 +238,11 @@ def test_a_handshake_varies_where_the_session_was_looked_at(interface, session_c
         await websocket.send("")
 
     @app.websocket("/read")
-    async def read():
+    async def looked_at():
         await websocket.send(str(session.get("n")))
 
     sent = [asyncio.run(connect(app, path))[0] for path in ("/silent", "/read")]
-    assert [headers_of(accept) for accept in sent] == [silent, [("vary", "Cookie")]]
+    assert [headers_of(accept) for accept in sent] == [silent, read]
 
 
 def test_a_handshake_is_saved_once(interface):
@@ -511,33 +515,22 @@ def test_a_websocket_whose_session_cannot_be_loaded_is_refused():
     assert [(m["type"], m["code"]) for m in messages] == [("websocket.close", 1013)]
 
 
-def test_a_login_behind_the_handshake_keeps_the_id_that_the_browser_has():
+async def log_in_behind_the_handshake():
+    await websocket.accept()
+    session["_user_id"] = "7"
+    await session.save()
+    await websocket.send("")
+
+
+async def log_in_without_a_handshake():
+    session["_user_id"] = "7"
+    await websocket.close(1000)
+
+
+@pytest.mark.parametrize("login", [log_in_behind_the_handshake, log_in_without_a_handshake])
+def test_a_login_that_no_handshake_can_tell_of_keeps_the_id_that_the_browser_has(login):
     app = app_with(FlaskSessionInterface(store=MemoryStore()))
-
-    @app.websocket("/login")
-    async def login():
-        await websocket.accept()
-        session["_user_id"] = "7"
-        await session.save()
-        await websocket.send("")
-
-    async def main():
-        [accept, *_] = await connect(app, "/before")
-        cookie = value_of(cookies_of(accept)[0])
-        await connect(app, "/login", cookie)
-        response = await app.test_client(use_cookies=False).get("/get", headers={"Cookie": f"session={cookie}"})
-        return await text(response)
-
-    assert asyncio.run(main()) == "1"
-
-
-def test_a_login_without_a_handshake_keeps_the_id_that_the_browser_has():
-    app = app_with(FlaskSessionInterface(store=MemoryStore()))
-
-    @app.websocket("/login")
-    async def login():
-        session["_user_id"] = "7"
-        await websocket.close(1000)
+    app.add_websocket("/login", view_func=login)
 
     async def main():
         [accept, *_] = await connect(app, "/before")
