@@ -11,7 +11,7 @@ from .errors import SettingsError
 from .logs import has_warned, logger, warn_once
 from .policy import CookieAction, needs_vary
 from .revocation import refuses
-from .scopes import MISSING, current_session, leave
+from .scopes import MISSING, current_session, leave, put
 from .session import Session
 from .settings import Settings, SettingsFields
 from .side import Clock
@@ -66,6 +66,7 @@ class FlaskSessionASGI:
         self._scope_key = settings.scope_key
         self._is_revoked = settings.is_revoked
         self._migrates = bool(settings.migrate_from)
+        self._always_varies = needs_vary(settings, accessed=False, action=CookieAction.KEEP)
         self._session_class = settings.session_class
         self._has_told = False
         self._is_excluded = _excluder(settings.exclude)
@@ -99,12 +100,12 @@ class FlaskSessionASGI:
             inside = scope.get(key, MISSING)
             if inside is not session:
                 session, inside = self._replaced(scope, session, inside)
-            if not self._client.owes_nothing(session):
-                action = self._client.decide(session)
-                if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
-                    # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
-                    action = CookieAction.KEEP if await refuses(self._is_revoked, session) else action
-                message = self._finish(session, message, action)
+            if not self._client.is_settled(session):
+                action = await self._action(session)
+                if needs_vary(self.settings, session.accessed, action):
+                    message = self._finish(session, message, action)
+            elif session._seen or session._said or self._always_varies:  # one with lines of others was looked at
+                message = self._finish(session, message, CookieAction.KEEP)
             written = True
             if outside is MISSING:
                 await send(message)
@@ -112,10 +113,7 @@ class FlaskSessionASGI:
             # A middleware outside of us, with a session of its own under this key, looks for that now.
             scope[key] = outside
             await send(message)
-            if inside is not MISSING:
-                scope[key] = inside
-            else:
-                del scope[key]
+            put(scope, key, inside)
 
         scope[key] = scope[self._mark] = session
         try:
@@ -134,6 +132,14 @@ class FlaskSessionASGI:
         if type(found) is dict:
             found = scope[self._scope_key] = session  # so that what changes there from now on is noticed
         return session, found
+
+    async def _action(self, session: Session) -> CookieAction:
+        """Say what becomes of the cookie; raises UnwritableSession."""
+        action = self._client.decide(session)
+        if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
+            # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
+            return CookieAction.KEEP if await refuses(self._is_revoked, session) else action
+        return action
 
     def _closing_store(self, send: Send) -> Send:
         """Return the *send* of a lifespan that closes a store, if it is of our own, when the app has shut down."""
@@ -187,8 +193,6 @@ class FlaskSessionASGI:
     def _finish(self, session: Session, message: Message, action: CookieAction) -> Message:
         """Return the message with the headers that the session owes; raises UnwritableSession."""
         session._unsaved = False  # what changes from here on comes too late
-        if not needs_vary(self.settings, session.accessed, action):  # a session with lines of others was looked at
-            return message
         headers: list[Header] = list(message.get("headers") or ())
         if session._lines:
             headers += [(b"set-cookie", line) for line in session._lines]

@@ -35,6 +35,14 @@ def current_session(side: Side, session: Session, found: Any) -> Session:
     return session
 
 
+def put(scope: Scope, key: str, value: Any) -> None:
+    """Put *value* under the key, or take the key away where the value is MISSING."""
+    if value is not MISSING:
+        scope[key] = value
+    else:
+        scope.pop(key, None)
+
+
 def leave(scope: Scope, key: str, mark: str, outside: Any) -> None:
     """Take our mark off the scope, and give a middleware outside of us its session back."""
     scope.pop(mark, None)

@@ -7,7 +7,7 @@ from typing import Any
 from .asgi import Scope
 from .cookies import SetCookie
 from .errors import BadCookie, BadRecord, UnwritableSession
-from .policy import CookieAction, needs_vary, refresh_over
+from .policy import CookieAction, refresh_over
 from .session import Session, plain
 from .settings import Settings
 
@@ -36,7 +36,6 @@ class Side(ABC):
         self._absolute_lifetime = settings.absolute_lifetime
         self._permanent_lifetime = settings.permanent_lifetime.total_seconds()
         self._refresh_over = refresh_over(settings)
-        self._always_varies = needs_vary(settings, accessed=False, action=CookieAction.KEEP)
 
     @abstractmethod
     def came(self, session: Session) -> bytes | None:
@@ -125,17 +124,6 @@ class Side(ABC):
     def is_settled(self, session: Session) -> bool:
         """Say whether nothing of the session is to be written, without a closer look: what most requests come to."""
         return not (session.modified or session._lent or dict.get(session, "_permanent"))
-
-    def owes_nothing(self, session: Session) -> bool:
-        """Say whether the response is to be as it is, without a closer look: what most requests come to."""
-        return not (
-            session.modified
-            or session._lent
-            or session._seen
-            or session._said
-            or dict.get(session, "_permanent")
-            or self._always_varies
-        )
 
     def left_behind(self, session: Session) -> bool:
         """Say whether the session was changed after it was written, so that nothing written has the change."""

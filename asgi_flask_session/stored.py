@@ -8,7 +8,7 @@ from .errors import StoreUnavailable, UnwritableSession
 from .logs import logger
 from .policy import CookieAction, needs_vary
 from .revocation import refuses
-from .scopes import MISSING, current_session, leave
+from .scopes import MISSING, current_session, leave, put
 from .server_side import ServerSide
 from .session import Session
 from .unavailable import answer_unavailable, log_unavailable
@@ -93,10 +93,7 @@ class StoredConnection:
             # A middleware outside of us, with a session of its own under this key, looks for that now.
             scope[key] = self._outside
         await self._send(message)
-        if inside is not MISSING:
-            scope[key] = inside
-        elif self._outside is not MISSING:
-            del scope[key]
+        put(scope, key, inside)
 
     async def _replaced(self, found: Any) -> Any:
         """Take what lies in the scope for the session, and return what is to lie there from now on."""
