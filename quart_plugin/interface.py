@@ -4,9 +4,9 @@ Source: Quart 0.23's ``SecureCookieSessionInterface``, with the rules of asgi_fl
 """
 
 import time
+from calendar import timegm
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from math import floor
 from operator import attrgetter
 from typing import Any, Unpack, cast
 from weakref import WeakKeyDictionary
@@ -44,7 +44,7 @@ _COOKIE = ("name", "domain", "path", "httponly", "secure", "samesite", "partitio
 _METHODS = frozenset({"get_signing_serializer", *(f"get_cookie_{name}" for name in _COOKIE)})
 _attributes_of = attrgetter(*_SIGNING, "session_class")
 _NOTHING = (None,) * 4
-_MOST_SIDES = 50  # kept for one app, whose methods may say something else with each request
+_MOST_SIDES = 50  # kept for one app beside the newest, whose methods may say something else with each request
 
 _SIDE = "_quart_side"  # what opened a session, among its attributes: most requests need not ask for it twice
 _OURS = "quart_plugin.sessions"  # in the scope, by id: ours behind a session of another class, and that one
@@ -82,7 +82,6 @@ class FlaskSessionInterface(SessionInterface):
     ) -> None:
         if meaningless := fields.keys() & {"scope_key", "exclude"}:
             raise SettingsError(f"{', '.join(sorted(meaningless))} is for FlaskSessionASGI: leave it out here")
-        self._settings = settings
         self._fields: dict[str, Any] = dict(fields) if store is None else {**fields, "store": store}
         self._clock = clock
         # For each app, what keeps its sessions, beside what the app said when that was made.
@@ -95,8 +94,7 @@ class FlaskSessionInterface(SessionInterface):
             Settings("in place of the app's secret, until there is an app", **self._fields)
         elif changed:
             raise SettingsError(f"settings are given, and {', '.join(changed)} changed: write the one or the other")
-        else:
-            self._settings = settings.replace(**self._fields)
+        self._settings = settings and settings.replace(**self._fields)
 
     def _is_changed(self, name: str) -> bool:
         """Say whether a subclass, or whoever set the attribute, has put something in place of ours."""
@@ -106,13 +104,13 @@ class FlaskSessionInterface(SessionInterface):
 
     def settings_of(self, app: Quart) -> Settings:
         """Return the settings for *app*; raises SettingsError, also for an app without a SECRET_KEY."""
-        return self._settings_with(app, self._signing(app) or {})
+        return self._settings_with(app, self._signing(app))
 
     def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
         """Return itsdangerous' serializer for the cookie, as Quart does; None without a secret."""
         if not self._has_secret(app):
             return None
-        settings = self._settings_with(app, {})
+        settings = self._settings_with(app)
         return URLSafeTimedSerializer(
             settings.keys,  # type: ignore[arg-type]  # str and bytes may be mixed
             salt=settings.salt,
@@ -154,7 +152,7 @@ class FlaskSessionInterface(SessionInterface):
         serializer = self.get_signing_serializer(app)
         return None if serializer is None else signing_of(serializer)
 
-    def _settings_with(self, app: Quart, signing: dict[str, Any]) -> Settings:
+    def _settings_with(self, app: Quart, signing: dict[str, Any] | None = None) -> Settings:
         own: dict[str, Any] = {}
         if is_ours(self.session_class) and self.session_class is not Session:
             own["session_class"] = self.session_class
@@ -178,7 +176,7 @@ class FlaskSessionInterface(SessionInterface):
             return cast("AnySide", last)  # what most requests come to: nothing at all was changed
         side = self._side_as_said(app)
         if side is not None and not self._asks and _METHODS.isdisjoint(vars(self)):
-            config = dict(zip(app.config, unshared(app.config.values()), strict=True))
+            config = dict(map(unshared, app.config.items()))
             self._last[app] = config, _attributes_of(self), len(vars(self)), side
         return side
 
@@ -196,16 +194,16 @@ class FlaskSessionInterface(SessionInterface):
         if signing is None or not (signing or self._has_secret(app)):
             return None
         made = self._made(app, self._settings_with(app, signing))
-        self._sides[app] = [(tuple(unshared(said)), made), *known[: _MOST_SIDES - 1]]
+        self._sides[app] = [(tuple(unshared(said)), made), *known[:_MOST_SIDES]]
         return made
 
     def _made(self, app: Quart, settings: Settings) -> AnySide:
         if isinstance(app, Quart):
             _prepare(app)
         side = side_of(settings, self._clock, id_salt=self._id_salt, ends_foreign=self._ends_foreign)
-        if not isinstance(side, ClientSide) and isinstance(settings.store, str):
-            self._fields["store"] = side.store  # opened once, for whatever app and config
-            getattr(app, "after_serving_funcs", []).append(side.store.aclose)  # after_serving() refuses to, by now
+        if isinstance(settings.store, str):
+            store = self._fields["store"] = cast("Any", side).store  # opened once, for whatever app and config
+            app.after_serving_funcs.append(store.aclose)  # after_serving() refuses to, by now
         return side
 
     # A request's beginning
@@ -287,20 +285,19 @@ class FlaskSessionInterface(SessionInterface):
         async def accept_with_session(headers: Any = None, subprotocol: str | None = None) -> None:
             nonlocal accepted
             if accepted:
-                await accept(headers, subprotocol)
                 return
             async with one_at_a_time:  # one task may receive while another one sends
                 if not accepted:
                     headers = await self._handshake(app, session, websocket, Headers(headers))
                     accepted = True
-                await accept(headers, subprotocol)
+                    await accept(headers, subprotocol)
 
         websocket.accept = accept_with_session  # type: ignore[method-assign]  # of this one connection
 
     async def _handshake(self, app: Quart, session: Any, websocket: Websocket, headers: Headers) -> Headers:
         """Save the session, and return the headers by which a websocket is accepted."""
         side = cast("AnySide", self._side(app))
-        response: Response = cast("Any", app).response_class(b"")
+        response: Response = cast("Any", app).response_class()
         response.headers = headers
         save: Any = app.ensure_async(self.save_session)
         await save(app, session, response)
@@ -320,9 +317,9 @@ class FlaskSessionInterface(SessionInterface):
             session._said = False  # Quart says of every session that it was accessed, just before it is saved
             if session._outside:
                 return  # FlaskSessionASGI writes it
-            # Where there is something to write, the app is asked once more: the view may have changed its config.
-            opened = None if self._asks else vars(session).get(_SIDE)
-            if opened is not None and opened.is_settled(session):
+            # Where there may be something to write, the app is asked once more: the view may have changed its config.
+            opened = vars(session).get(_SIDE)
+            if opened is not None and opened.is_settled(session) and not self._is_changed("should_set_cookie"):
                 side = opened
         ours: Session = session
         if side is None:
@@ -359,25 +356,25 @@ class FlaskSessionInterface(SessionInterface):
         session._unsaved = False
         if theirs is not session:
             tell(theirs, sid=session.sid)
-            if dict.get(session, "_permanent") and not theirs.permanent:  # as the settings want each new one
-                theirs["_permanent"] = theirs.permanent = True
+            if dict.get(session, "_permanent"):  # as the settings want each new one
+                tell(theirs, permanent=True)
 
     async def _save(self, app: Quart, side: AnySide, theirs: Any, session: Session, headers: Headers) -> CookieAction:
         """Save the session, add the cookie that is owed, and say what became of it."""
         is_revoked = side.settings.is_revoked
         wanted = self._is_wanted(app, side, theirs, session)
-        action = CookieAction.KEEP
+        if not wanted and session.sid is None:
+            return CookieAction.KEEP
         if is_revoked is not None and side.only_refreshes(session) and await refuses(is_revoked, session):
-            wanted = False
-        elif wanted or session.sid is not None:
-            action = side.decide(session) if isinstance(side, ClientSide) else await side.save(session)
+            return CookieAction.KEEP
+        action = side.decide(session) if isinstance(side, ClientSide) else await side.save(session)
         if action is CookieAction.DELETE or (action is CookieAction.SET and wanted):
             headers.add("Set-Cookie", self._line(app, side, theirs, session, action))
         return action
 
     def _is_wanted(self, app: Quart, side: AnySide, theirs: Any, session: Session) -> bool:
         """Ask a subclass that has something to say about it whether a cookie is to be set."""
-        if not self._is_changed("should_set_cookie") or not dict.__len__(session) or is_unloaded(session):
+        if is_unloaded(session) or not dict.__len__(session) or not self._is_changed("should_set_cookie"):
             return True
         session.modified = side.changed(session)
         if theirs is not session:
@@ -391,9 +388,8 @@ class FlaskSessionInterface(SessionInterface):
         line = side.write(session, action)
         if self._is_changed("get_expiration_time") and action is CookieAction.SET:
             expires = self.get_expiration_time(app, theirs)
-            if expires is not None and expires.tzinfo is None:
-                expires = expires.replace(tzinfo=UTC)  # as Werkzeug takes it
-            line = side.set_cookie.set(set_cookie_value(line), None if expires is None else floor(expires.timestamp()))
+            seconds = None if expires is None else timegm(expires.utctimetuple())  # a naive one is UTC, as in Werkzeug
+            line = side.set_cookie.set(set_cookie_value(line), seconds)
         return line.decode("latin-1")
 
     async def _save_late(self, side: AnySide, session: Session) -> None:
@@ -446,14 +442,14 @@ async def _answer_without_store(error: StoreUnavailable) -> Response:
     log_unavailable(error)
     if isinstance(session, Session):
         session._gone = session._down = True
-    response: Response = cast("Any", current_app).response_class(b"")
+    response: Response = cast("Any", current_app).response_class()
     answer_in(response)
     return response
 
 
 def _is_static_file(app: Quart, asked: Any) -> bool:
-    endpoint = asked.endpoint or ""
-    if not endpoint.endswith("static"):
+    endpoint = asked.endpoint
+    if endpoint is None or not endpoint.endswith("static"):
         return False
     blueprint, _, name = endpoint.rpartition(".")
     return name == "static" and bool(app.blueprints.get(blueprint, app).has_static_folder)
