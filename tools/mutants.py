@@ -310,7 +310,20 @@ def try_all(file: Path, tests: Sequence[str], only: str, budget: float) -> dict[
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)
     pytest.main(
-        ["-q", "-s", "--no-header", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "no:unraisableexception", *tests],
+        [
+            "-q",
+            "-s",
+            "--no-header",
+            "--assert=plain",
+            "--tb=no",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:cov",
+            "-p",
+            "no:unraisableexception",
+            *tests,
+        ],
         plugins=[trial],
     )
     how = ", ".join(f"{count} {outcome}" for outcome, count in sorted(Counter(trial.outcomes.values()).items()))
