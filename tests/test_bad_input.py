@@ -225,7 +225,7 @@ SHAPES = {
 def grows_with_the_input(call, small, large):
     """Say whether four times the input takes at most six times the time, in the best of some runs."""
     fast = slow = float("inf")
-    for run in range(10):
+    for run in range(40):
         fast = min(fast, cpu_time(call, small))
         slow = min(slow, cpu_time(call, large))
         if run >= 2 and slow <= 6 * max(fast, 0.0001):

@@ -601,6 +601,14 @@ def test_a_terminal_that_gives_no_secret_ends_the_command(signed, monkeypatch):
     assert "there is no secret" in said
 
 
+def test_an_interrupt_has_the_status_of_a_shell(run, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asgi_flask_session.cli.examine", interrupt)
+    assert run("decode", "x") == (130, "", "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
 def test_a_terminal_interrupts_the_command():
     status, said = on_a_terminal(["decode"], {"Cookie: ": "\x03"})

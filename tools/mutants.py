@@ -283,8 +283,11 @@ def change(mutant: Mutant, of_file: dict[str, list[FunctionType]]) -> None:
     for function in of_file[file]:
         place = places.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
         if place in new and new[place] != old[place]:
+            code = new[place]
+            if not code.co_freevars and function.__code__.co_freevars == ("__class__",):  # it calls super() no more
+                code = code.replace(co_freevars=("__class__",))
             with suppress(ValueError):  # an inner function that needs other names: the outer one will make it anew
-                function.__code__ = new[place]
+                function.__code__ = code
 
 
 def _codes(code: CodeType) -> dict[tuple[str, int], CodeType]:
