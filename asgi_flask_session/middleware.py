@@ -136,6 +136,7 @@ class FlaskSessionASGI:
     async def _action(self, session: Session) -> CookieAction:
         """Say what becomes of the cookie; raises UnwritableSession."""
         action = self._client.decide(session)
+        session._unsaved = False  # what changes from here on comes too late
         if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
             # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
             return CookieAction.KEEP if await refuses(self._is_revoked, session) else action
@@ -192,7 +193,7 @@ class FlaskSessionASGI:
 
     def _finish(self, session: Session, message: Message, action: CookieAction) -> Message:
         """Return the message with the headers that the session owes; raises UnwritableSession."""
-        session._unsaved = False  # what changes from here on comes too late
+        session._unsaved = False
         headers: list[Header] = list(message.get("headers") or ())
         if session._lines:
             headers += [(b"set-cookie", line) for line in session._lines]

@@ -913,6 +913,19 @@ def test_change_inside_of_what_was_put_in_warns(put, caplog):
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: (s.update(a=1), setattr(s, "modified", False)),
+        lambda s: (s.update(a=1), s.clear(), setattr(s, "accessed", False)),
+    ],
+    ids=["taken back", "emptied unseen"],
+)
+def test_change_before_the_headers_that_sends_nothing_is_not_late(change, caplog):
+    request(wrap(app_that(change)))
+    assert not caplog.records
+
+
 def test_nested_change_after_the_headers_is_not_seen_where_that_is_off(caplog):
     request(wrap(late(lambda session, kept: kept.append(1)), detect_nested=False), cookie_of({"l": []}))
     assert not caplog.records
