@@ -64,7 +64,7 @@ class FlaskSessionASGI:
         self.store: Store | None = None if self._server is None else self._server.store
         self._cookie_name = settings.cookie_name.encode("ascii")
         self._scope_key = settings.scope_key
-        self._is_revoked = settings.is_revoked
+        self._is_revoked: Any = settings.is_revoked
         self._migrates = bool(settings.migrate_from)
         self._always_varies = needs_vary(settings, accessed=False, action=CookieAction.KEEP)
         self._session_class = settings.session_class
@@ -101,9 +101,10 @@ class FlaskSessionASGI:
             if inside is not session:
                 session, inside = self._replaced(scope, session, inside)
             if not self._client.is_settled(session):
-                action = await self._action(session)
-                if needs_vary(self.settings, session.accessed, action):
-                    message = self._finish(session, message, action)
+                action = self._client.decide(session)
+                if self._is_revoked is not None:
+                    action = await self._unless_revoked(action, session)
+                message = self._finish(session, message, action)
             elif session._seen or session._said or self._always_varies:  # one with lines of others was looked at
                 message = self._finish(session, message, CookieAction.KEEP)
             written = True
@@ -133,14 +134,11 @@ class FlaskSessionASGI:
             found = scope[self._scope_key] = session  # so that what changes there from now on is noticed
         return session, found
 
-    async def _action(self, session: Session) -> CookieAction:
-        """Say what becomes of the cookie; raises UnwritableSession."""
-        action = self._client.decide(session)
-        session._unsaved = False  # what changes from here on comes too late
-        if action is CookieAction.SET and self._is_revoked is not None and not self._client.changed(session):
-            # A refresh, maybe of a slow request: the user may have logged out everywhere meanwhile.
-            return CookieAction.KEEP if await refuses(self._is_revoked, session) else action
-        return action
+    async def _unless_revoked(self, action: CookieAction, session: Session) -> CookieAction:
+        """Keep a refresh back, maybe of a slow request, where the user has logged out everywhere meanwhile."""
+        if action is not CookieAction.SET or self._client.changed(session):
+            return action
+        return CookieAction.KEEP if await refuses(self._is_revoked, session) else action
 
     def _closing_store(self, send: Send) -> Send:
         """Return the *send* of a lifespan that closes a store, if it is of our own, when the app has shut down."""
@@ -193,21 +191,27 @@ class FlaskSessionASGI:
 
     def _finish(self, session: Session, message: Message, action: CookieAction) -> Message:
         """Return the message with the headers that the session owes; raises UnwritableSession."""
-        session._unsaved = False
+        session._unsaved = False  # what changes from here on comes too late
+        if not (session._seen or needs_vary(self.settings, session.accessed, action)):
+            return message
         headers: list[Header] = list(message.get("headers") or ())
         if session._lines:
             headers += [(b"set-cookie", line) for line in session._lines]
+        names = [name.lower() for name, _ in headers]
         if action is not CookieAction.KEEP:
-            self._put_cookie(headers, session, action)
-        add_vary(headers)
+            theirs = self._client.set_cookie.among(headers) if b"set-cookie" in names else None
+            if theirs:
+                self._join(headers, theirs, session)
+            else:
+                headers.append((b"set-cookie", self._client.write(session, action)))
+        if b"vary" in names:
+            add_vary(headers)
+        else:
+            headers.append((b"vary", b"Cookie"))
         return {**message, "headers": headers}
 
-    def _put_cookie(self, headers: list[Header], session: Session, action: CookieAction) -> None:
-        """Add our Set-Cookie, or make one of it and what an app inside set for the same cookie."""
-        theirs = self._client.set_cookie.among(headers)
-        if not theirs:
-            headers.append((b"set-cookie", self._client.write(session, action)))
-            return
+    def _join(self, headers: list[Header], theirs: list[Header], session: Session) -> None:
+        """Make one Set-Cookie of ours and of *theirs*, which an app inside set for the same cookie."""
         if not self._client.changed(session):
             return  # a refresh of ours is one of theirs too
         last = theirs[-1][1]  # the one that browsers keep

@@ -12,6 +12,7 @@ from .errors import BadCookie
 
 MAX_TEXT = 1024 * 1024  # bytes, decompressed
 _SURELY_SMALL = MAX_TEXT // 1032  # bytes, compressed: the most that deflate makes of one is 1032
+_ROOM = 4096  # bytes for the text at first: most need less, and zlib's own guess takes longer to make than to fill
 MAX_NESTING = 500  # lists and objects in each other
 
 # The URL alphabet to the standard one; what is standard only becomes a character of neither.
@@ -58,7 +59,7 @@ def decode(payload: bytes) -> bytes:
 
 def _decompress(data: bytes) -> bytes:
     if len(data) <= _SURELY_SMALL:
-        return zlib.decompress(data)  # in one go, which needs no window of 32 KiB
+        return zlib.decompress(data, bufsize=_ROOM)  # in one go, which needs no window of 32 KiB
     decompressor = zlib.decompressobj()
     text = decompressor.decompress(data, MAX_TEXT)
     if not decompressor.eof:
