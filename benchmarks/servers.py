@@ -170,7 +170,7 @@ def measure(name: str, runs: int, requests: int) -> dict[str, Any]:
         for client in clients.values():
             client.processor_time(requests)
         times = [_run(clients, requests) for _ in range(runs)]
-    shares = [round((run["ours"] - run["bare"]) / (run["starlette"] - run["bare"]), 2) for run in times]
+    shares = [(run["ours"] - run["bare"]) / (run["starlette"] - run["bare"]) for run in times]
     medians = {subject: median(run[subject] for run in times) for subject in SUBJECTS}
     return {**medians, "shares": shares, "share": median(shares)}
 
