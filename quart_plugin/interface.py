@@ -203,7 +203,8 @@ class FlaskSessionInterface(SessionInterface):
         side = side_of(settings, self._clock, id_salt=self._id_salt, ends_foreign=self._ends_foreign)
         if isinstance(settings.store, str):
             store = self._fields["store"] = cast("Any", side).store  # opened once, for whatever app and config
-            app.after_serving_funcs.append(store.aclose)  # after_serving() refuses to, by now
+            if isinstance(app, Quart):
+                app.after_serving_funcs.append(store.aclose)  # after_serving() refuses to, by now
         return side
 
     # A request's beginning
